@@ -1,0 +1,1 @@
+"""The storage floor: tables, triggers, migrations, and the engine that reaches them."""

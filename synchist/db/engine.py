@@ -1,0 +1,131 @@
+"""The one way to the database: an engine per address, and transactions for reading and writing."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from synchist.errors import SynchistError
+from synchist.settings import settings
+
+# 3.7.0 to 3.51.2 can corrupt a write-ahead log that is reset while it is read.
+SAFE_WAL = (3, 51, 3)
+
+log = structlog.get_logger()
+
+
+class DatabaseUnavailable(SynchistError):
+    """The database is locked, down, out of connections or missing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database can't be reached right now. Try again in a minute: a change that did go"
+            " through is not applied a second time."
+        )
+
+
+def _sqlite_module() -> ModuleType:
+    """The newest SQLite library at hand: the wheel's where there is one, else Python's own."""
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        return sqlite3
+    module: ModuleType = dbapi2
+    return module
+
+
+def _prepare_sqlite(engine: Engine, module: Any) -> None:
+    journal = "WAL" if module.sqlite_version_info >= SAFE_WAL else "DELETE"
+    wait = settings().lock_wait_seconds * 1000
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {wait}")
+        cursor.execute(f"PRAGMA journal_mode = {journal}")
+        cursor.execute("PRAGMA synchronous = NORMAL" if journal == "WAL" else "SELECT 1")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -32000")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred BEGIN that turns into a write fails at once when another writer was first.
+        write = connection.get_execution_options().get("synchist_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@cache
+def engine(url: str, create: bool = False) -> Engine:
+    """The engine of an address, made once a process.
+
+    With `create`, a SQLite file that is not there yet is made; without, opening it fails, so that
+    a database that went missing is noticed and not silently replaced by an empty one.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        module = _sqlite_module()
+        path = Path(address.database or "")
+        mode = "rwc" if create else "rw"
+        made = create_engine(
+            f"sqlite:///file:{path}?mode={mode}&uri=true", module=module, pool_timeout=10
+        )
+        _prepare_sqlite(made, module)
+        return made
+    return create_engine(
+        address,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "options": f"-c lock_timeout={settings().lock_wait_seconds}s"
+            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        },
+    )
+
+
+def database() -> Engine:
+    """The engine of the configured database."""
+    return engine(settings().url)
+
+
+@contextmanager
+def _transaction(**options: Any) -> Iterator[Connection]:
+    try:
+        with database().connect() as connection:
+            connection = connection.execution_options(**options)
+            with connection.begin():
+                yield connection
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        log.warning("database unavailable", error=str(error.__cause__ or error)[:500])
+        raise DatabaseUnavailable from error
+
+
+def reading() -> AbstractContextManager[Connection]:
+    """A transaction that sees one state throughout, so that count, sums and rows agree.
+
+    Raises DatabaseUnavailable.
+    """
+    if database().dialect.name == "postgresql":
+        return _transaction(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return _transaction()
+
+
+def writing() -> AbstractContextManager[Connection]:
+    """A transaction that writes; on SQLite it takes the write lock at once.
+
+    Raises DatabaseUnavailable. Whatever else is raised inside rolls everything back.
+    """
+    return _transaction(synchist_write=True)

@@ -1,0 +1,98 @@
+"""What happens to the database before the product uses it: create, migrate, check."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import make_url
+
+from synchist.db.engine import database, engine, reading
+from synchist.db.tables import database_fact
+from synchist.db.triggers import broken_triggers
+from synchist.errors import SynchistError
+from synchist.settings import settings
+
+DEMO = "demo"
+"""Key of the fact that marks a database as the demo; its value is the seed."""
+
+
+class DatabaseBehind(SynchistError):
+    """A PostgreSQL database has not been migrated to what this version needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database is not up to date with this version. Back it up, then run:"
+            " python -m synchist db upgrade"
+        )
+
+
+class TriggersBroken(SynchistError):
+    """History would not be kept: triggers are missing, disabled or altered."""
+
+    def __init__(self, names: set[str]) -> None:
+        listed = ", ".join(sorted(names)[:5])
+        super().__init__(
+            f"The database would not keep the history: {len(names)} triggers are missing or"
+            f" altered ({listed}). Put them back with: python -m synchist db upgrade"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def upgrade() -> None:
+    """Bring the configured database to the newest schema and put its triggers in place.
+
+    Creates an embedded SQLite file that is not there yet.
+    """
+    from synchist.db.triggers import install_triggers
+
+    url = settings().url
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database:
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    config = _config()
+    with engine(url, create=True).connect() as connection:
+        connection = connection.execution_options(synchist_write=True)
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            install_triggers(connection)
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the schema is the one that this version needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def prepare() -> None:
+    """Make the database ready, or say in one sentence what is in the way.
+
+    An embedded SQLite database is created and migrated; a PostgreSQL database that is behind is
+    refused, since a migration there is the administrator's decision. Raises DatabaseBehind,
+    TriggersBroken, DatabaseUnavailable.
+    """
+    if make_url(settings().url).get_backend_name() == "sqlite":
+        upgrade()
+    with reading() as connection:
+        if not is_current(connection):
+            raise DatabaseBehind
+        broken = broken_triggers(connection)
+        if broken:
+            raise TriggersBroken(broken)
+
+
+def is_demo(connection: Connection) -> bool:
+    """Whether this database holds made-up data, and thus has accounts without passwords."""
+    key = database_fact.c.key
+    return connection.scalar(select(key).where(key == DEMO)) is not None
+
+
+__all__ = ["DEMO", "database", "is_current", "is_demo", "prepare", "upgrade"]

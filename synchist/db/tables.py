@@ -1,0 +1,364 @@
+"""Every table, as SQLAlchemy Core. What writes history stands in `triggers.py`.
+
+The four entity tables share their columns, so that triggers, queries and operations are written
+once. Money is whole minor units, moments are UTC (see `types.py`).
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.schema import SchemaItem
+
+from synchist.db.types import MOMENT_GLOB, Identifier, Minor, Moment, folded
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _key() -> Column[int]:
+    return Column("id", Identifier, primary_key=True)
+
+
+def _typed(columns: Iterable[str], check: str) -> list[CheckConstraint]:
+    """Checks that only SQLite needs, since it stores any type in any column."""
+    return [
+        CheckConstraint(check.format(column=column), name=f"{column}_form").ddl_if(dialect="sqlite")
+        for column in columns
+    ]
+
+
+def _moments(*columns: str) -> list[CheckConstraint]:
+    return _typed(columns, f"{{column}} GLOB '{MOMENT_GLOB}'")
+
+
+def _whole(*columns: str) -> list[CheckConstraint]:
+    return _typed(columns, "{column} IS NULL OR typeof({column}) = 'integer'")
+
+
+def _days(*columns: str) -> list[CheckConstraint]:
+    return _typed(columns, "{column} IS NULL OR {column} GLOB '????-??-??'")
+
+
+organization = Table(
+    "organization",
+    metadata,
+    _key(),
+    Column("tms_id", String(64), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("scac", String(4), comment="standard carrier alpha code, of carriers"),
+    Column("is_payer", Boolean, nullable=False, server_default=text("false")),
+    Column("is_vendor", Boolean, nullable=False, server_default=text("false")),
+    Column("is_billing", Boolean, nullable=False, server_default=text("false")),
+)
+
+connection = Table(
+    "connection",
+    metadata,
+    _key(),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("system", String(40), nullable=False),
+    Column("company", String(200), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("token_expires_at", Moment),
+    Column("last_success_at", Moment),
+    Column("lock_date", Date, comment="the books are closed up to and including this day"),
+    CheckConstraint("state IN ('authorized', 'expired', 'revoked')", name="state"),
+    *_moments("token_expires_at", "last_success_at"),
+    *_days("lock_date"),
+)
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="UUID, also the idempotency key"),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
+    Column("actor", String(200), nullable=False, comment="name at the time"),
+    Column("action", String(40), nullable=False),
+    Column("to_status", SmallInteger),
+    Column("reason", String(40)),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("filters", Text, nullable=False, server_default="", comment="filters in words"),
+    Column("digest", String(64), nullable=False, comment="sha256 of what was asked"),
+    Column("requested", Integer, nullable=False),
+    *_moments("at"),
+)
+
+operation_item = Table(
+    "operation_item",
+    metadata,
+    Column("operation_id", ForeignKey("operation.id"), primary_key=True),
+    Column("entity", String(20), primary_key=True),
+    Column("record_id", BigInteger, primary_key=True),
+    Column("version_seen", Integer, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Index(None, "entity", "record_id"),
+)
+
+TRACKED = (
+    "sync_status",
+    "sync_at",
+    "sync_reference",
+    "synced_amount",
+    "sync_error_code",
+    "sync_error",
+    "closed_reason",
+    "tms_status",
+    "number",
+    "amount",
+    "currency",
+    "party_id",
+    "billing_organization_id",
+    "connection_id",
+    "accounting_date",
+)
+"""The state that every event carries, and whose change makes one."""
+
+SYNC_COLUMNS = TRACKED[:7]
+"""The part of it that sync jobs and status changes write; the rest belongs to the TMS."""
+
+
+def _tracked_columns() -> list[Column[object]]:
+    """The tracked columns as an event holds them, without the entity tables' constraints."""
+    return [
+        Column("sync_status", SmallInteger, nullable=False),
+        Column("sync_at", Moment),
+        Column("sync_reference", String(100)),
+        Column("synced_amount", Minor),
+        Column("sync_error_code", String(100)),
+        Column("sync_error", Text),
+        Column("closed_reason", String(40)),
+        Column("tms_status", String(40), nullable=False),
+        Column("number", String(60), nullable=False),
+        Column("amount", Minor, nullable=False),
+        Column("currency", String(3), nullable=False),
+        Column("party_id", BigInteger, nullable=False),
+        Column("billing_organization_id", BigInteger, nullable=False),
+        Column("connection_id", BigInteger),
+        Column("accounting_date", Date),
+    ]
+
+
+def _entity_table(name: str, *own: SchemaItem) -> Table:
+    """One of the four record tables: the shared columns, then its own."""
+    table = Table(
+        name,
+        metadata,
+        _key(),
+        Column("tms_id", String(64), nullable=False, unique=True, comment="the load key"),
+        Column("number", String(60), nullable=False),
+        Column("party_id", ForeignKey("organization.id"), nullable=False, index=True),
+        Column("billing_organization_id", ForeignKey("organization.id"), nullable=False),
+        Column("connection_id", ForeignKey("connection.id")),
+        Column("currency", String(3), nullable=False),
+        Column("amount", Minor, nullable=False),
+        Column("tms_status", String(40), nullable=False),
+        Column("accounting_date", Date),
+        Column("created_at", Moment, nullable=False),
+        Column("sync_status", SmallInteger, nullable=False, server_default=text("0")),
+        Column("sync_at", Moment, comment="when the last attempt was made"),
+        Column("sync_reference", String(100)),
+        Column("synced_amount", Minor),
+        Column("sync_error_code", String(100)),
+        Column("sync_error", Text),
+        Column("outcome_at", Moment, comment="since when the sync status is what it is"),
+        Column("closed_reason", String(40)),
+        Column("version", Integer, nullable=False, server_default=text("0")),
+        Column("last_operation_id", ForeignKey("operation.id")),
+        *own,
+        CheckConstraint("sync_status IN (0, 1, 2)", name="sync_status"),
+        # length(NULL) is NULL, and a CHECK lets NULL pass: coalesce is what refuses it.
+        CheckConstraint(
+            "sync_status <> 2 OR coalesce(length(sync_error), 0) > 0", name="failed_has_error"
+        ),
+        CheckConstraint("length(currency) = 3 AND currency = upper(currency)", name="currency"),
+        *_moments("created_at", "sync_at", "outcome_at"),
+        *_whole("amount", "synced_amount", "sync_status"),
+        *_days("accounting_date"),
+    )
+    columns = table.c
+    Index(f"ix_{name}_outcome", columns.sync_status, columns.outcome_at.desc(), columns.id)
+    # Upper case, so that a search by the first letters can use the index in any case.
+    for key in ("number", "sync_reference", "shipment_id", "pro_number", "check_number"):
+        if key in columns:
+            Index(f"ix_{name}_{key}", folded(columns[key]))
+    return table
+
+
+def _shipping() -> list[SchemaItem]:
+    return [
+        Column("shipment_id", String(60)),
+        Column("due_date", Date),
+        Column("pro_number", String(60), comment="the carrier's number of the shipment"),
+        *_days("due_date"),
+    ]
+
+
+def _paying() -> list[SchemaItem]:
+    return [
+        Column("method", String(40)),
+        Column("check_number", String(60)),
+        Column("memo", Text),
+    ]
+
+
+invoice = _entity_table("invoice", *_shipping())
+invoice_payment = _entity_table("invoice_payment", *_paying())
+bill = _entity_table("bill", *_shipping())
+bill_payment = _entity_table("bill_payment", *_paying())
+
+ENTITY_TABLES = (invoice, invoice_payment, bill, bill_payment)
+
+charge_line = Table(
+    "charge_line",
+    metadata,
+    _key(),
+    Column("invoice_id", ForeignKey("invoice.id"), index=True),
+    Column("bill_id", ForeignKey("bill.id"), index=True),
+    Column("position", SmallInteger, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("amount", Minor, nullable=False, comment="in the document's currency"),
+    CheckConstraint("(invoice_id IS NULL) <> (bill_id IS NULL)", name="one_document"),
+    *_whole("amount"),
+)
+
+attempt_line = Table(
+    "attempt_line",
+    metadata,
+    _key(),
+    Column("charge_line_id", ForeignKey("charge_line.id"), nullable=False, index=True),
+    Column("sync_at", Moment, nullable=False, comment="of the attempt that read it"),
+    Column("amount", Minor, nullable=False, comment="what the books hold"),
+    *_moments("sync_at"),
+    *_whole("amount"),
+)
+
+
+def _application(payment: str, document: str) -> Table:
+    """How much of a payment goes to which document, in the payment's currency."""
+    return Table(
+        f"{payment}_application",
+        metadata,
+        _key(),
+        Column(f"{payment}_id", ForeignKey(f"{payment}.id"), nullable=False, index=True),
+        Column(f"{document}_id", ForeignKey(f"{document}.id"), nullable=False, index=True),
+        Column("amount", Minor, nullable=False),
+        *_whole("amount"),
+    )
+
+
+invoice_payment_application = _application("invoice_payment", "invoice")
+bill_payment_application = _application("bill_payment", "bill")
+
+sync_event = Table(
+    "sync_event",
+    metadata,
+    _key(),
+    Column("entity", String(20), nullable=False),
+    Column("record_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Moment, nullable=False, comment="when it happened, as the row says"),
+    Column("recorded_at", Moment, nullable=False, comment="when the database wrote it down"),
+    Column("kind", String(20), nullable=False),
+    Column("operation_id", ForeignKey("operation.id")),
+    Column("outcome_at", Moment, nullable=False),
+    *_tracked_columns(),
+    UniqueConstraint("entity", "record_id", "version"),
+    Index(None, "entity", "sync_status", "at"),
+)
+
+account = Table(
+    "account",
+    metadata,
+    _key(),
+    Column("login", String(200), nullable=False, unique=True, comment="lower case"),
+    Column("name", String(200), nullable=False),
+    Column("password_hash", String(200), comment="argon2id; null: no password sign-in"),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+    CheckConstraint("login = lower(login)", name="login"),
+    *_moments("created_at", "disabled_at"),
+)
+
+role_grant = Table(
+    "role_grant",
+    metadata,
+    _key(),
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("role", String(60), nullable=False),
+    Column("from_at", Moment, nullable=False),
+    Column("until_at", Moment, comment="null while it holds"),
+    Column("granted_by", String(200), nullable=False),
+    *_moments("from_at", "until_at"),
+)
+
+auth_session = Table(
+    "auth_session",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="public: names the session, opens nothing"),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    *_moments("created_at", "seen_at", "ended_at"),
+)
+
+sign_in_attempt = Table(
+    "sign_in_attempt",
+    metadata,
+    _key(),
+    Column("at", Moment, nullable=False),
+    Column("login", String(200), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("succeeded", Boolean, nullable=False),
+    Index(None, "login", "at"),
+    Index(None, "address", "at"),
+    *_moments("at"),
+)
+
+access_event = Table(
+    "access_event",
+    metadata,
+    _key(),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("actor_id", ForeignKey("account.id")),
+    Column("actor", String(200), nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    Index(None, "at"),
+    *_moments("at"),
+)
+
+database_fact = Table(
+    "database_fact",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+APPEND_ONLY = (sync_event, operation, operation_item, access_event, attempt_line)
+"""Tables that nobody may change or delete from."""
