@@ -1,0 +1,340 @@
+"""The four kinds of records that sync, declared once.
+
+Grid columns, Excel formats, search, links and tests derive from these declarations. To add a
+column, add a line; a declaration that can't work fails at import.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sqlalchemy import Column as TableColumn
+from sqlalchemy import ColumnElement, FromClause, Table, case, literal
+
+from synchist.db import tables
+from synchist.db.tables import connection, organization
+from synchist.statuses import SyncStatus
+
+
+class Kind(StrEnum):
+    """What a column holds, and so how it is shown, aligned and written to Excel."""
+
+    TEXT = "text"
+    LONG_TEXT = "long text"
+    MONEY = "money"  # whole minor units in a DataFrame, an amount on screen and in Excel
+    MOMENT = "moment"  # UTC in a DataFrame, business time on screen and in Excel
+    DAY = "day"
+    STATUS = "status"  # a stored SyncStatus, shown by its label
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an entity's list: where it comes from and how it looks.
+
+    `width` is in pixels on screen; Excel's widths derive from it. `only` names the sync statuses
+    under which the column is shown (all of them where empty).
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    source: ColumnElement[object]
+    width: int = 110
+    help: str = ""
+    only: tuple[SyncStatus, ...] = ()
+
+    def shown_under(self, status: SyncStatus) -> bool:
+        """Whether a list of records of that status shows this column."""
+        return not self.only or status in self.only
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One order of a list, made in SQL over all pages. `id` follows, so that pages never overlap."""
+
+    label: str
+    by: ColumnElement[object]
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Applications:
+    """How payments and documents are linked, seen from one side."""
+
+    table: Table
+    own: TableColumn[int]
+    other: TableColumn[int]
+    other_key: str
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of record.
+
+    `key` stands in events and operations, `slug` in addresses and widget keys.
+    """
+
+    key: str
+    slug: str
+    title: str
+    singular: str
+    plural: str
+    table: Table
+    party_label: str
+    party_role: TableColumn[bool]
+    syncable: tuple[str, ...]
+    columns: tuple[Column, ...]
+    source: FromClause
+    searched: tuple[ColumnElement[str], ...]
+    sorts: tuple[Sort, ...]
+    party_name: ColumnElement[str]
+    billing_name: ColumnElement[str]
+    connection_name: ColumnElement[str]
+    charge_lines: TableColumn[int] | None = None
+    applications: Applications | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        keys = [column.key for column in self.columns]
+        if len(keys) != len(set(keys)):
+            raise ValueError(f"{self.title}: a column key stands twice")
+
+    def count(self, number: int) -> str:
+        """`1 invoice`, `1,204 invoices`."""
+        return f"{number:,} {self.singular if number == 1 else self.plural}"
+
+    @property
+    def differs(self) -> ColumnElement[bool]:
+        """Whether the books hold another amount than the TMS. Unknown is no difference."""
+        return self.table.c.synced_amount != self.table.c.amount
+
+
+OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
+
+
+def _entity(
+    key: str,
+    title: str,
+    *,
+    party_label: str,
+    party_role: TableColumn[bool],
+    syncable: tuple[str, ...],
+    applications: Applications,
+) -> Entity:
+    """Put one entity together; documents (invoices, bills) and payments differ in their columns."""
+    table = tables.metadata.tables[key]
+    of = table.c
+    party = organization.alias(f"{key}_party")
+    billing = organization.alias(f"{key}_billing")
+    link = connection.alias(f"{key}_connection")
+    is_document = "shipment_id" in of
+
+    number = Column("number", "Number", Kind.TEXT, of.number, 120)
+    party_name = Column("party", party_label, Kind.TEXT, party.c.name, 190)
+    amount = Column("amount", "Total" if is_document else "Amount", Kind.MONEY, of.amount, 100)
+    currency = Column("currency", "Currency", Kind.TEXT, of.currency, 70)
+    synced = Column(
+        "synced_amount",
+        "Synced",
+        Kind.MONEY,
+        of.synced_amount,
+        100,
+        help="The amount that the accounting system holds; blank where it is not known",
+    )
+    shipment = (
+        [Column("shipment_id", "Shipment", Kind.TEXT, of.shipment_id, 110)] if is_document else []
+    )
+    differences = (
+        [
+            Column(
+                "differs",
+                "≠",
+                Kind.TEXT,
+                case((of.synced_amount != of.amount, literal("≠")), else_=literal("")),
+                40,
+                help="Marked where the synced amount differs from the total",
+            ),
+            Column(
+                "difference",
+                "Difference",
+                Kind.MONEY,
+                of.amount - of.synced_amount,
+                100,
+                help="Total minus synced; blank where the synced amount is not known",
+            ),
+        ]
+        if is_document
+        else []
+    )
+    outcome = [
+        Column(
+            "sync_at",
+            "Sync date",
+            Kind.MOMENT,
+            of.sync_at,
+            140,
+            help="When a sync job last tried to write this record to the accounting system",
+        ),
+        Column(
+            "sync_error",
+            "Error",
+            Kind.LONG_TEXT,
+            of.sync_error,
+            420,
+            help="The exact text that the accounting system returned; double-click to read it all",
+            only=OPEN,
+        ),
+        Column(
+            "sync_reference",
+            "Reference",
+            Kind.TEXT,
+            of.sync_reference,
+            120,
+            help="The number that the accounting system gave to this record",
+        ),
+        Column(
+            "closed_reason",
+            "Closed because",
+            Kind.TEXT,
+            of.closed_reason,
+            190,
+            help="Why a person closed the record without a successful sync",
+            only=(SyncStatus.COMPLETE,),
+        ),
+        Column("sync_status", "Sync status", Kind.STATUS, of.sync_status, 95),
+        Column(
+            "tms_status",
+            "TMS status",
+            Kind.TEXT,
+            of.tms_status,
+            95,
+            help="The accounting status inside the TMS; not the outcome of a sync",
+        ),
+        Column("billing", "Billing organization", Kind.TEXT, billing.c.name, 170),
+    ]
+    details = (
+        [
+            Column("pro_number", "PRO number", Kind.TEXT, of.pro_number, 110),
+            Column("accounting_date", "Accounting date", Kind.DAY, of.accounting_date, 120),
+            Column("due_date", "Due date", Kind.DAY, of.due_date, 100),
+        ]
+        if is_document
+        else [
+            Column("method", "Method", Kind.TEXT, of.method, 90),
+            Column("check_number", "Check number", Kind.TEXT, of.check_number, 110),
+            Column("memo", "Memo", Kind.TEXT, of.memo, 180),
+            Column("accounting_date", "Accounting date", Kind.DAY, of.accounting_date, 120),
+        ]
+    )
+    tail = [
+        Column("connection", "Connection", Kind.TEXT, link.c.name, 190),
+        Column("sync_error_code", "Error code", Kind.TEXT, of.sync_error_code, 90, only=OPEN),
+        Column(
+            "outcome_at",
+            "Status since",
+            Kind.MOMENT,
+            of.outcome_at,
+            140,
+            help="Since when the sync status is what it is; the date range looks at this",
+        ),
+    ]
+    return Entity(
+        key=key,
+        slug=f"{key}s",
+        title=title,
+        singular=key.replace("_", " "),
+        plural=f"{key.replace('_', ' ')}s",
+        table=table,
+        party_label=party_label,
+        party_role=party_role,
+        syncable=syncable,
+        columns=(
+            number,
+            party_name,
+            *shipment,
+            amount,
+            synced,
+            *differences,
+            currency,
+            *outcome,
+            *details,
+            *tail,
+        ),
+        source=table.join(party, of.party_id == party.c.id)
+        .join(billing, of.billing_organization_id == billing.c.id)
+        .outerjoin(link, of.connection_id == link.c.id),
+        searched=tuple(
+            of[name]
+            for name in ("number", "shipment_id", "sync_reference", "pro_number", "check_number")
+            if name in of
+        ),
+        sorts=(
+            Sort("Newest first", of.outcome_at, descending=True),
+            Sort("Oldest first", of.outcome_at),
+            Sort("Amount, highest first", of.amount, descending=True),
+            Sort("Amount, lowest first", of.amount),
+            Sort("Number", of.number),
+            Sort(party_label, party.c.name),
+        ),
+        party_name=party.c.name,
+        billing_name=billing.c.name,
+        connection_name=link.c.name,
+        charge_lines=tables.charge_line.c.get(f"{key}_id"),
+        applications=applications,
+    )
+
+
+def _applied(table: Table, own: str, other: str) -> Applications:
+    return Applications(table, table.c[f"{own}_id"], table.c[f"{other}_id"], other)
+
+
+INVOICES = _entity(
+    "invoice",
+    "Invoices",
+    party_label="Payer",
+    party_role=organization.c.is_payer,
+    syncable=("Created", "Ready", "Approved"),
+    applications=_applied(tables.invoice_payment_application, "invoice", "invoice_payment"),
+)
+INVOICE_PAYMENTS = _entity(
+    "invoice_payment",
+    "Invoice Payments",
+    party_label="Payer",
+    party_role=organization.c.is_payer,
+    syncable=("Created", "Ready", "Approved"),
+    applications=_applied(tables.invoice_payment_application, "invoice_payment", "invoice"),
+)
+BILLS = _entity(
+    "bill",
+    "Bills",
+    party_label="Vendor",
+    party_role=organization.c.is_vendor,
+    syncable=("Approved",),
+    applications=_applied(tables.bill_payment_application, "bill", "bill_payment"),
+)
+BILL_PAYMENTS = _entity(
+    "bill_payment",
+    "Bill Payments",
+    party_label="Vendor",
+    party_role=organization.c.is_vendor,
+    syncable=("Approved",),
+    applications=_applied(tables.bill_payment_application, "bill_payment", "bill"),
+)
+
+ENTITIES: tuple[Entity, ...] = (INVOICES, INVOICE_PAYMENTS, BILLS, BILL_PAYMENTS)
+BY_KEY: Mapping[str, Entity] = {entity.key: entity for entity in ENTITIES}
+BY_SLUG: Mapping[str, Entity] = {entity.slug: entity for entity in ENTITIES}
+
+__all__ = [
+    "BILLS",
+    "BILL_PAYMENTS",
+    "BY_KEY",
+    "BY_SLUG",
+    "ENTITIES",
+    "INVOICES",
+    "INVOICE_PAYMENTS",
+    "Applications",
+    "Column",
+    "Entity",
+    "Kind",
+    "Sort",
+]

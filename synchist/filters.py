@@ -1,0 +1,324 @@
+"""What a list shows: parsed from an address, turned into SQL, an address and a sentence.
+
+Page and export addresses are made and parsed here, so that they can't drift apart. Parameters
+carry the entity's slug (`invoices_status`), since Streamlit shares them between pages.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from urllib.parse import urlencode
+
+from sqlalchemy import ColumnElement, and_, false, or_
+
+from synchist.db.types import folded
+from synchist.entities import Entity, Sort
+from synchist.settings import settings
+from synchist.statuses import SyncStatus
+
+EARLIEST = date(2000, 1, 1)
+LONGEST_SEARCH = 8_000
+MOST_TERMS = 500
+
+
+class Window(StrEnum):
+    """The presets of the date range."""
+
+    PAST_MONTH = "Past month"
+    THIS_MONTH = "This month"
+    LAST_MONTH = "Last month"
+    LAST_30_DAYS = "Last 30 days"
+    ALL = "All dates"
+    CUSTOM = "Custom"
+
+
+def today() -> date:
+    """The present day in the business time zone."""
+    return datetime.now(settings().zone).date()
+
+
+def month_before(day: date) -> date:
+    """The same day a month earlier, or the last day of that month: 31 March gives 28 February."""
+    last_of_previous = day.replace(day=1) - timedelta(days=1)
+    return last_of_previous.replace(day=min(day.day, last_of_previous.day))
+
+
+def readable(day: date) -> str:
+    """A day as people read it: 22 Nov 2026."""
+    return f"{day.day} {day:%b %Y}"
+
+
+def start_of(day: date) -> datetime:
+    """The moment at which a business day begins, in UTC."""
+    return datetime.combine(day, time(), settings().zone).astimezone(UTC)
+
+
+def search_terms(text: str) -> list[str]:
+    """What a search asks for: one text, or the entries of a list pasted from a spreadsheet.
+
+    Lines, tabs and semicolons separate entries. A browser turns the line ends of a pasted column
+    into blanks, so blanks and commas separate too where every piece holds a digit, as numbers do
+    and names rarely all do.
+    """
+    pieces = [piece.strip() for piece in re.split(r"[\n\r\t;]+", text)]
+    terms: list[str] = []
+    for piece in pieces:
+        parts = [part for part in re.split(r"[,\s]+", piece) if part]
+        numbers = len(parts) > 1 and all(re.search(r"\d", part) for part in parts)
+        terms.extend(parts if numbers else [piece])
+    return list(dict.fromkeys(term for term in terms if term))[:MOST_TERMS]
+
+
+def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
+    prefix = term.upper()
+    return and_(folded(column) >= prefix, folded(column) < prefix + "\U0010ffff")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only."""
+
+    status: SyncStatus = SyncStatus.FAILED
+    window: Window = Window.PAST_MONTH
+    start: date | None = None
+    end: date | None = None
+    search: str = ""
+    party: str | None = None
+    billing: str | None = None
+    connection: str | None = None
+    currency: str | None = None
+    differs: bool = False
+    sort: str = "Newest first"
+
+    # ------------------------------------------------------------ meaning
+
+    @property
+    def dated(self) -> bool:
+        """Whether the date range applies: pending records may never have been attempted."""
+        return self.status is not SyncStatus.PENDING
+
+    def days(self) -> tuple[date | None, date | None]:
+        """First and last day included, in business time; None means no limit on that side."""
+        now = today()
+        if not self.dated or self.window is Window.ALL:
+            return None, None
+        if self.window is Window.CUSTOM:
+            return self.start, self.end
+        if self.window is Window.THIS_MONTH:
+            return now.replace(day=1), now
+        if self.window is Window.LAST_MONTH:
+            last = now.replace(day=1) - timedelta(days=1)
+            return last.replace(day=1), last
+        if self.window is Window.LAST_30_DAYS:
+            return now - timedelta(days=29), now
+        return month_before(now), now
+
+    def in_window(self, entity: Entity) -> list[ColumnElement[bool]]:
+        """The date range as SQL."""
+        start, end = self.days()
+        at = entity.table.c.outcome_at
+        conditions = []
+        if start:
+            conditions.append(at >= start_of(start))
+        if end:
+            conditions.append(at < start_of(end + timedelta(days=1)))
+        return conditions
+
+    def beyond_status_and_window(self, entity: Entity) -> list[ColumnElement[bool]]:
+        """Everything but status and dates as SQL: search and the filters under More."""
+        conditions: list[ColumnElement[bool]] = []
+        for column, value in (
+            (entity.party_name, self.party),
+            (entity.billing_name, self.billing),
+            (entity.connection_name, self.connection),
+            (entity.table.c.currency, self.currency),
+        ):
+            if value is not None:
+                conditions.append(column == value)
+        if self.differs:
+            conditions.append(entity.differs)
+        if self.search:
+            conditions.append(self._found(entity))
+        return conditions
+
+    def _found(self, entity: Entity) -> ColumnElement[bool]:
+        terms = search_terms(self.search)
+        if not terms:
+            return false()
+        if len(terms) == 1:
+            names = (entity.party_name, entity.billing_name)
+            return or_(
+                *(_begins(column, terms[0]) for column in entity.searched),
+                *(name.icontains(terms[0], autoescape=True) for name in names),
+            )
+        # A pasted list holds whole numbers; a few names in it are matched whole as well.
+        upper = [term.upper() for term in terms]
+        return or_(
+            *(folded(column).in_(upper) for column in entity.searched),
+            folded(entity.party_name).in_(upper),
+        )
+
+    def conditions(self, entity: Entity) -> list[ColumnElement[bool]]:
+        """All of it as SQL, to be joined by AND."""
+        return [
+            entity.table.c.sync_status == int(self.status),
+            *self.in_window(entity),
+            *self.beyond_status_and_window(entity),
+        ]
+
+    def order(self, entity: Entity) -> Sort:
+        """The chosen sort order."""
+        return next((sort for sort in entity.sorts if sort.label == self.sort), entity.sorts[0])
+
+    def sentence(self, entity: Entity) -> str:
+        """What the list shows, in words, for the About sheet and the operation."""
+        start, end = self.days()
+        parts = [f"{self.status.label} {entity.plural}"]
+        if start and end:
+            parts.append(f"{readable(start)} to {readable(end)} ({settings().time_zone})")
+        elif start or end:
+            parts.append(
+                f"from {readable(start)}" if start else f"up to {readable(end or EARLIEST)}"
+            )
+        else:
+            parts.append("all dates")
+        if self.search:
+            terms = search_terms(self.search)
+            parts.append(
+                f"search “{terms[0]}”" if len(terms) == 1 else f"search for {len(terms)} entries"
+            )
+        for label, value in (
+            (entity.party_label.lower(), self.party),
+            ("billing organization", self.billing),
+            ("connection", self.connection),
+            ("currency", self.currency),
+        ):
+            if value is not None:
+                parts.append(f"{label} {value}")
+        if self.differs:
+            parts.append("amount differs")
+        return " · ".join(parts)
+
+    # ------------------------------------------------------------ address
+
+    def fixed(self) -> "Filters":
+        """The same list with its dates written out, so that it shows the same tomorrow."""
+        start, end = self.days()
+        if start is None and end is None:
+            return replace(self, window=Window.ALL, start=None, end=None)
+        return replace(self, window=Window.CUSTOM, start=start or EARLIEST, end=end or today())
+
+    def parameters(self, entity: Entity) -> dict[str, list[str]]:
+        """Every filter that says something, as address parameters of the entity's page."""
+        values: dict[str, list[str]] = {"status": [self.status.label]}
+        if self.dated:
+            values["range"] = [self.window.value]
+            if self.window is Window.CUSTOM and self.start and self.end:
+                values["dates"] = [self.start.isoformat(), self.end.isoformat()]
+        for name in ("search", "party", "billing", "connection", "currency"):
+            value = getattr(self, name)
+            if value:
+                values[name] = [value]
+        if self.differs:
+            values["differs"] = ["true"]
+        if self.sort != entity.sorts[0].label:
+            values["sort"] = [self.sort]
+        return {f"{entity.slug}_{name}": value for name, value in values.items()}
+
+    def address(self, entity: Entity) -> str:
+        """The parameters as a query string."""
+        return urlencode(self.parameters(entity), doseq=True)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, date] | None:
+    """First and last day of a custom range; what is wrong with them is corrected and said."""
+    try:
+        days = [date.fromisoformat(value) for value in values]
+    except ValueError:
+        days = []
+    if len(days) != 2:
+        if values:
+            corrections.append(
+                "The dates in the address could not be read; showing the past month."
+            )
+        return None
+    start, end = days
+    if start > end:
+        start, end = end, start
+        corrections.append("The dates in the address were reversed; they are swapped.")
+    inside = [min(max(day, EARLIEST), today()) for day in (start, end)]
+    if inside != [start, end]:
+        corrections.append(
+            f"Dates are limited to {readable(EARLIEST)} through today; the range was adjusted."
+        )
+    return inside[0], inside[1]
+
+
+def parse(
+    entity: Entity,
+    parameters: Mapping[str, Sequence[str]],
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Filters, list[str]]:
+    """Filters out of address parameters, and a sentence for each thing that had to be corrected.
+
+    `known` lists the values that exist for party, billing, connection and currency; a value that
+    is not among them is dropped and said. Never raises.
+    """
+    corrections: list[str] = []
+
+    def given(name: str) -> list[str]:
+        return [value for value in parameters.get(f"{entity.slug}_{name}", ()) if value]
+
+    filters = Filters()
+    if status := given("status"):
+        found = SyncStatus.from_label(status[0])
+        if found is None:
+            corrections.append(f"There is no sync status “{_shorten(status[0])}”; showing Failed.")
+        else:
+            filters = replace(filters, status=found)
+    custom = _parse_days(given("dates"), corrections)
+    if window := given("range"):
+        try:
+            filters = replace(filters, window=Window(window[0]))
+        except ValueError:
+            corrections.append(
+                f"There is no date range “{_shorten(window[0])}”; showing the past month."
+            )
+    elif custom:
+        filters = replace(filters, window=Window.CUSTOM)
+    if filters.window is Window.CUSTOM:
+        if custom:
+            filters = replace(filters, start=custom[0], end=custom[1])
+        else:
+            filters = replace(filters, window=Window.PAST_MONTH)
+    if search := given("search"):
+        if len(search[0]) > LONGEST_SEARCH:
+            corrections.append(
+                f"The search was longer than {LONGEST_SEARCH:,} characters; the rest is left out."
+            )
+        filters = replace(filters, search=search[0][:LONGEST_SEARCH].replace("\x00", ""))
+    for name, label in (
+        ("party", entity.party_label.lower()),
+        ("billing", "billing organization"),
+        ("connection", "connection"),
+        ("currency", "currency"),
+    ):
+        if value := given(name):
+            if known is not None and value[0] not in known.get(name, ()):
+                corrections.append(f"There is no {label} “{_shorten(value[0])}”; showing all.")
+            else:
+                filters = replace(filters, **{name: value[0]})  # type: ignore[arg-type]
+    if given("differs"):
+        filters = replace(filters, differs=given("differs")[0] == "true")
+    if sort := given("sort"):
+        if sort[0] in {order.label for order in entity.sorts}:
+            filters = replace(filters, sort=sort[0])
+        else:
+            corrections.append(f"There is no sort order “{_shorten(sort[0])}”; newest first.")
+    return filters, corrections
