@@ -5,11 +5,13 @@ column, add a line; a declaration that can't work fails at import.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
 from sqlalchemy import ColumnElement, FromClause, Table, case, literal
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
 from synchist.db.tables import connection, organization
@@ -50,7 +52,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Sort:
-    """One order of a list, made in SQL over all pages. `id` follows, so that pages never overlap."""
+    """One order of a list, in SQL over all pages; `id` follows, so that pages never overlap."""
 
     label: str
     by: ColumnElement[object]
@@ -90,8 +92,8 @@ class Entity:
     party_name: ColumnElement[str]
     billing_name: ColumnElement[str]
     connection_name: ColumnElement[str]
+    applications: Applications
     charge_lines: TableColumn[int] | None = None
-    applications: Applications | None = field(default=None)
 
     def __post_init__(self) -> None:
         keys = [column.key for column in self.columns]
@@ -110,68 +112,18 @@ class Entity:
 
 OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
 
+Fields: TypeAlias = ReadOnlyColumnCollection[str, TableColumn[Any]]
 
-def _entity(
-    key: str,
-    title: str,
-    *,
-    party_label: str,
-    party_role: TableColumn[bool],
-    syncable: tuple[str, ...],
-    applications: Applications,
-) -> Entity:
-    """Put one entity together; documents (invoices, bills) and payments differ in their columns."""
-    table = tables.metadata.tables[key]
-    of = table.c
-    party = organization.alias(f"{key}_party")
-    billing = organization.alias(f"{key}_billing")
-    link = connection.alias(f"{key}_connection")
-    is_document = "shipment_id" in of
 
-    number = Column("number", "Number", Kind.TEXT, of.number, 120)
-    party_name = Column("party", party_label, Kind.TEXT, party.c.name, 190)
-    amount = Column("amount", "Total" if is_document else "Amount", Kind.MONEY, of.amount, 100)
-    currency = Column("currency", "Currency", Kind.TEXT, of.currency, 70)
-    synced = Column(
-        "synced_amount",
-        "Synced",
-        Kind.MONEY,
-        of.synced_amount,
-        100,
-        help="The amount that the accounting system holds; blank where it is not known",
-    )
-    shipment = (
-        [Column("shipment_id", "Shipment", Kind.TEXT, of.shipment_id, 110)] if is_document else []
-    )
-    differences = (
-        [
-            Column(
-                "differs",
-                "≠",
-                Kind.TEXT,
-                case((of.synced_amount != of.amount, literal("≠")), else_=literal("")),
-                40,
-                help="Marked where the synced amount differs from the total",
-            ),
-            Column(
-                "difference",
-                "Difference",
-                Kind.MONEY,
-                of.amount - of.synced_amount,
-                100,
-                help="Total minus synced; blank where the synced amount is not known",
-            ),
-        ]
-        if is_document
-        else []
-    )
-    outcome = [
+def _outcome(of: Fields) -> list[Column]:
+    """What the last attempt left, shared by all entities."""
+    return [
         Column(
             "sync_at",
             "Sync date",
             Kind.MOMENT,
             of.sync_at,
-            140,
+            135,
             help="When a sync job last tried to write this record to the accounting system",
         ),
         Column(
@@ -179,7 +131,7 @@ def _entity(
             "Error",
             Kind.LONG_TEXT,
             of.sync_error,
-            420,
+            400,
             help="The exact text that the accounting system returned; double-click to read it all",
             only=OPEN,
         ),
@@ -209,23 +161,14 @@ def _entity(
             95,
             help="The accounting status inside the TMS; not the outcome of a sync",
         ),
-        Column("billing", "Billing organization", Kind.TEXT, billing.c.name, 170),
     ]
-    details = (
-        [
-            Column("pro_number", "PRO number", Kind.TEXT, of.pro_number, 110),
-            Column("accounting_date", "Accounting date", Kind.DAY, of.accounting_date, 120),
-            Column("due_date", "Due date", Kind.DAY, of.due_date, 100),
-        ]
-        if is_document
-        else [
-            Column("method", "Method", Kind.TEXT, of.method, 90),
-            Column("check_number", "Check number", Kind.TEXT, of.check_number, 110),
-            Column("memo", "Memo", Kind.TEXT, of.memo, 180),
-            Column("accounting_date", "Accounting date", Kind.DAY, of.accounting_date, 120),
-        ]
-    )
-    tail = [
+
+
+def _tail(of: Fields, billing: FromClause, link: FromClause) -> list[Column]:
+    """Where a record belongs, shared by all entities."""
+    return [
+        Column("accounting_date", "Accounting date", Kind.DAY, of.accounting_date, 120),
+        Column("billing", "Billing organization", Kind.TEXT, billing.c.name, 170),
         Column("connection", "Connection", Kind.TEXT, link.c.name, 190),
         Column("sync_error_code", "Error code", Kind.TEXT, of.sync_error_code, 90, only=OPEN),
         Column(
@@ -237,6 +180,79 @@ def _entity(
             help="Since when the sync status is what it is; the date range looks at this",
         ),
     ]
+
+
+def _amounts(of: Fields, total: str) -> list[Column]:
+    """The TMS amount beside the amount in the books."""
+    return [
+        Column("amount", total, Kind.MONEY, of.amount, 95),
+        Column(
+            "synced_amount",
+            "Synced",
+            Kind.MONEY,
+            of.synced_amount,
+            95,
+            help="The amount that the accounting system holds; blank where it is not known",
+        ),
+    ]
+
+
+def _difference(of: Fields) -> list[Column]:
+    """Total against synced, so that a partial sync shows."""
+    return [
+        Column(
+            "differs",
+            "≠",
+            Kind.TEXT,
+            case((of.synced_amount != of.amount, literal("≠")), else_=literal("")),
+            36,
+            help="Marked where the synced amount differs from the total",
+        ),
+        Column(
+            "difference",
+            "Difference",
+            Kind.MONEY,
+            of.amount - of.synced_amount,
+            95,
+            help="Total minus synced; blank where the synced amount is not known",
+        ),
+    ]
+
+
+def _document(of: Fields) -> list[Column]:
+    """What only invoices and bills have."""
+    return [
+        Column("shipment_id", "Shipment", Kind.TEXT, of.shipment_id, 110),
+        Column("pro_number", "PRO number", Kind.TEXT, of.pro_number, 110),
+        Column("due_date", "Due date", Kind.DAY, of.due_date, 100),
+    ]
+
+
+def _payment(of: Fields) -> list[Column]:
+    """What only payments have."""
+    return [
+        Column("method", "Method", Kind.TEXT, of.method, 90),
+        Column("check_number", "Check number", Kind.TEXT, of.check_number, 110),
+        Column("memo", "Memo", Kind.TEXT, of.memo, 180),
+    ]
+
+
+def _entity(
+    key: str,
+    title: str,
+    *,
+    party_label: str,
+    party_role: TableColumn[bool],
+    syncable: tuple[str, ...],
+    applications: Applications,
+) -> Entity:
+    """Put one entity together; documents (invoices, bills) and payments differ in their columns."""
+    table = tables.metadata.tables[key]
+    of = table.c
+    party = organization.alias(f"{key}_party")
+    billing = organization.alias(f"{key}_billing")
+    link = connection.alias(f"{key}_connection")
+    is_document = "shipment_id" in of
     return Entity(
         key=key,
         slug=f"{key}s",
@@ -248,16 +264,14 @@ def _entity(
         party_role=party_role,
         syncable=syncable,
         columns=(
-            number,
-            party_name,
-            *shipment,
-            amount,
-            synced,
-            *differences,
-            currency,
-            *outcome,
-            *details,
-            *tail,
+            Column("number", "Number", Kind.TEXT, of.number, 115),
+            Column("party", party_label, Kind.TEXT, party.c.name, 170),
+            *_amounts(of, "Total" if is_document else "Amount"),
+            *(_difference(of) if is_document else ()),
+            Column("currency", "Currency", Kind.TEXT, of.currency, 75),
+            *_outcome(of),
+            *(_document(of) if is_document else _payment(of)),
+            *_tail(of, billing, link),
         ),
         source=table.join(party, of.party_id == party.c.id)
         .join(billing, of.billing_organization_id == billing.c.id)

@@ -115,6 +115,11 @@ class Filters:
             return now - timedelta(days=29), now
         return month_before(now), now
 
+    @property
+    def looks_at_names(self) -> bool:
+        """Whether the SQL refers to names of organizations or connections."""
+        return bool(self.search or self.party or self.billing or self.connection)
+
     def in_window(self, entity: Entity) -> list[ColumnElement[bool]]:
         """The date range as SQL."""
         start, end = self.days()

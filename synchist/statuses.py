@@ -10,6 +10,10 @@ class SyncStatus(IntEnum):
     COMPLETE = 1
     FAILED = 2
 
+    def __bool__(self) -> bool:
+        """Pending is stored as 0 and is a status like the others: `status or …` must not skip it."""
+        return True
+
     @property
     def label(self) -> str:
         """The word that users read: Pending, Complete or Failed."""

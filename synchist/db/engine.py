@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,11 +37,9 @@ class DatabaseUnavailable(SynchistError):
 def _sqlite_module() -> ModuleType:
     """The newest SQLite library at hand: the wheel's where there is one, else Python's own."""
     try:
-        from pysqlite3 import dbapi2
+        return import_module("pysqlite3.dbapi2")
     except ImportError:
         return sqlite3
-    module: ModuleType = dbapi2
-    return module
 
 
 def _prepare_sqlite(engine: Engine, module: Any) -> None:
@@ -104,10 +103,11 @@ def database() -> Engine:
 @contextmanager
 def _transaction(**options: Any) -> Iterator[Connection]:
     try:
-        with database().connect() as connection:
-            connection = connection.execution_options(**options)
-            with connection.begin():
-                yield connection
+        with (
+            database().connect() as connection,
+            connection.execution_options(**options).begin(),
+        ):
+            yield connection
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         log.warning("database unavailable", error=str(error.__cause__ or error)[:500])
         raise DatabaseUnavailable from error

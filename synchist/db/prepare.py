@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from synchist.db.engine import database, engine, reading
 from synchist.db.tables import database_fact
-from synchist.db.triggers import broken_triggers
+from synchist.db.triggers import broken_triggers, install_triggers
 from synchist.errors import SynchistError
 from synchist.settings import settings
 
@@ -51,19 +51,18 @@ def upgrade() -> None:
 
     Creates an embedded SQLite file that is not there yet.
     """
-    from synchist.db.triggers import install_triggers
-
     url = settings().url
     address = make_url(url)
     if address.get_backend_name() == "sqlite" and address.database:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
     config = _config()
-    with engine(url, create=True).connect() as connection:
-        connection = connection.execution_options(synchist_write=True)
-        with connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            install_triggers(connection)
+    with (
+        engine(url, create=True).connect() as connection,
+        connection.execution_options(synchist_write=True).begin(),
+    ):
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        install_triggers(connection)
 
 
 def is_current(connection: Connection) -> bool:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-from synchist.db.types import MOMENT_GLOB, Identifier, Minor, Moment, folded
+from synchist.db.types import SQLITE_DAY, SQLITE_MOMENT, Identifier, Minor, Moment, folded
 
 metadata = MetaData(
     naming_convention={
@@ -51,7 +51,7 @@ def _typed(columns: Iterable[str], check: str) -> list[CheckConstraint]:
 
 
 def _moments(*columns: str) -> list[CheckConstraint]:
-    return _typed(columns, f"{{column}} GLOB '{MOMENT_GLOB}'")
+    return _typed(columns, SQLITE_MOMENT)
 
 
 def _whole(*columns: str) -> list[CheckConstraint]:
@@ -59,7 +59,7 @@ def _whole(*columns: str) -> list[CheckConstraint]:
 
 
 def _days(*columns: str) -> list[CheckConstraint]:
-    return _typed(columns, "{column} IS NULL OR {column} GLOB '????-??-??'")
+    return _typed(columns, SQLITE_DAY)
 
 
 organization = Table(

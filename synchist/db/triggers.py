@@ -17,21 +17,26 @@ direct      another sync column differs, or nothing does   now, if a sync column
 tms         only columns of the TMS differ                 unchanged: no outcome has changed
 ==========  =============================================  =====================================
 
+`closed_reason` is also cleared wherever the record is not Complete any more.
+
 SQLite can't refuse everything: a forged *next* event is found by replay (`history.py`), not here.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Integer, text
 
 from synchist.db.tables import APPEND_ONLY, ENTITY_TABLES, SYNC_COLUMNS, TRACKED
 
 _FIRING = ", ".join((*TRACKED, "last_operation_id"))
 _TMS_COLUMNS = TRACKED[len(SYNC_COLUMNS) :]
 _EVENT_COLUMNS = ", ".join(
-    ("entity", "record_id", "version", "at", "recorded_at", "kind", "operation_id", "outcome_at")
-    + TRACKED
+    [
+        *("entity", "record_id", "version", "at", "recorded_at", "kind", "operation_id"),
+        *("outcome_at", *TRACKED),
+    ]
 )
 
 
@@ -59,7 +64,7 @@ def _sqlite_refuse(message: str, condition: str = "1") -> str:
 
 
 def _sqlite_event(source: str, kind: str, version: str, at: str, outcome_at: str) -> str:
-    closed = f"CASE WHEN {kind} = 'attempt' THEN NULL ELSE NEW.closed_reason END"
+    closed = f"CASE WHEN {kind} <> 'attempt' AND NEW.sync_status = 1 THEN NEW.closed_reason END"
     state = ", ".join(closed if c == "closed_reason" else f"NEW.{c}" for c in TRACKED)
     return f"""INSERT INTO sync_event ({_EVENT_COLUMNS})
         SELECT '{source}', NEW.id, {version}, {at}, {_SQLITE_NOW},
@@ -93,7 +98,9 @@ def _sqlite_entity(name: str) -> Iterator[tuple[str, str]]:
         f"{name}_inserted",
         f"""AFTER INSERT ON {name} BEGIN
         {_sqlite_event(name, "'created'", "1", first, first)}
-        UPDATE {name} SET version = 1, outcome_at = {first} WHERE id = NEW.id;
+        UPDATE {name} SET version = 1, outcome_at = {first},
+            closed_reason = CASE WHEN NEW.sync_status = 1 THEN NEW.closed_reason END
+        WHERE id = NEW.id;
     END""",
     )
     # WHEN keeps the trigger's own UPDATE from firing it again where recursive_triggers is on.
@@ -174,6 +181,8 @@ def _sqlite() -> dict[str, str]:
         keys = [tuple(column.name for column in table.primary_key.columns)]
         if table.name == "sync_event":
             keys.append(("entity", "record_id", "version"))
+        if "id" not in table.c or not isinstance(table.c.id.type, Integer):
+            keys.append(("rowid",))  # a hidden second key, by which REPLACE would find its row
         triggers |= dict(_sqlite_append_only(table.name, keys))
     return {name: f"CREATE TRIGGER {name} {body}" for name, body in triggers.items()}
 
@@ -181,6 +190,7 @@ def _sqlite() -> dict[str, str]:
 # ---------------------------------------------------------------- PostgreSQL
 
 _REFUSE = "synchist_refuse"
+_APPENDS = "synchist_append"
 
 
 def _postgresql_functions() -> dict[str, str]:
@@ -205,6 +215,9 @@ def _postgresql_functions() -> dict[str, str]:
             END IF;
             NEW.version := 1;
             NEW.outcome_at := coalesce(NEW.sync_at, NEW.created_at);
+            IF NEW.sync_status <> 1 THEN
+                NEW.closed_reason := NULL;
+            END IF;
             RETURN NEW;
         END""",
         "synchist_stamp_update": f"""DECLARE kind text := {kind};
@@ -212,9 +225,11 @@ def _postgresql_functions() -> dict[str, str]:
             NEW.version := OLD.version + 1;
             IF kind = 'attempt' THEN
                 NEW.outcome_at := NEW.sync_at;
-                NEW.closed_reason := NULL;
             ELSIF kind IN ('operation', 'direct') THEN
                 NEW.outcome_at := clock_timestamp();
+            END IF;
+            IF kind = 'attempt' OR NEW.sync_status <> 1 THEN
+                NEW.closed_reason := NULL;
             END IF;
             RETURN NEW;
         END""",
@@ -295,7 +310,7 @@ def _postgresql_triggers() -> dict[tuple[str, str], str]:
         add(
             table.name,
             "a_guard_change",
-            "BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"
+            "BEFORE DELETE OR UPDATE OR TRUNCATE ON {table} FOR EACH STATEMENT"
             " {refuse}('{table} is append-only')",
         )
     add(
@@ -307,6 +322,11 @@ def _postgresql_triggers() -> dict[tuple[str, str], str]:
     return triggers
 
 
+def _plain(definition: str) -> str:
+    """A trigger's definition without what PostgreSQL adds when it writes one out."""
+    return re.sub(r"::text|[\s()]", "", definition).lower()
+
+
 def _fingerprint(body: str) -> str:
     return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
@@ -315,10 +335,12 @@ def _install_postgresql(connection: Connection) -> None:
     schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
     for name, body in _postgresql_functions().items():
         secured = f"SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp"
+        # Whoever may execute the function could hang it on a table of their own and forge events.
         connection.exec_driver_sql(
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
-            f" {secured if 'append' in name else ''} AS $body${body}$body$".replace("%", "%%")
+            f" {secured if _APPENDS in name else ''} AS $body${body}$body$".replace("%", "%%")
         )
+        connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")
     for (table, name), body in _postgresql_triggers().items():
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON {table}")
         connection.exec_driver_sql(f"CREATE TRIGGER {name} {body}")
@@ -327,24 +349,28 @@ def _install_postgresql(connection: Connection) -> None:
 def _broken_postgresql(connection: Connection) -> set[str]:
     triggers = connection.execute(
         text(
-            "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            "SELECT c.relname, t.tgname, pg_get_triggerdef(t.oid, true)"
+            " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
             " WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')"
             " AND c.relnamespace = current_schema()::regnamespace"
         )
     )
-    standing = {(table, name) for table, name in triggers}
+    standing = {(table, name): _plain(definition) for table, name, definition in triggers}
     functions = connection.execute(
         text(
-            "SELECT proname, md5(prosrc) FROM pg_proc"
+            "SELECT proname, md5(prosrc), prosecdef AND proconfig IS NOT NULL FROM pg_proc"
             " WHERE pronamespace = current_schema()::regnamespace"
         )
     )
-    sources = {name: digest for name, digest in functions}
-    broken = {f"{table}.{name}" for table, name in _postgresql_triggers().keys() - standing}
-    return broken | {
+    sources = {name: (digest, secured) for name, digest, secured in functions}
+    return {
+        f"{table}.{name}"
+        for (table, name), body in _postgresql_triggers().items()
+        if standing.get((table, name)) != _plain(f"CREATE TRIGGER {name} {body}")
+    } | {
         name
         for name, body in _postgresql_functions().items()
-        if sources.get(name) != _fingerprint(body)
+        if sources.get(name) != (_fingerprint(body), _APPENDS in name)
     }
 
 
@@ -367,5 +393,5 @@ def broken_triggers(connection: Connection) -> set[str]:
     if connection.dialect.name == "postgresql":
         return _broken_postgresql(connection)
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    standing = {name: statement for name, statement in rows}
+    standing = {row.name: row.sql for row in rows}
     return {name for name, statement in _sqlite().items() if standing.get(name) != statement}

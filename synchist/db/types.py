@@ -9,8 +9,14 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-MOMENT_GLOB = "????-??-?? ??:??:??.??????"
-"""The one form of a moment on SQLite; mixed forms would sort wrongly."""
+SQLITE_MOMENT = (
+    "{column} GLOB '????-??-?? ??:??:??.[0-9][0-9][0-9][0-9][0-9][0-9]'"
+    " AND datetime(substr({column}, 1, 19)) IS substr({column}, 1, 19)"
+)
+"""A CHECK: the one form of a moment on SQLite, and one that exists; mixed forms sort wrongly."""
+
+SQLITE_DAY = "date({column}) IS {column}"
+"""A CHECK: a day that exists, as `2026-11-22`. With IS, since a CHECK lets NULL pass."""
 
 
 def moment_text(moment: datetime) -> str:

@@ -21,6 +21,17 @@ SEARCHED = {
 }
 
 
+def _is_moment(column: str) -> str:
+    return (
+        f"{column} GLOB '????-??-?? ??:??:??.[0-9][0-9][0-9][0-9][0-9][0-9]'"
+        f" AND datetime(substr({column}, 1, 19)) IS substr({column}, 1, 19)"
+    )
+
+
+def _is_day(column: str) -> str:
+    return f"date({column}) IS {column}"
+
+
 def upgrade() -> None:
     op.create_table(
         "account",
@@ -36,10 +47,10 @@ def upgrade() -> None:
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("disabled_at", Moment(), nullable=True),
         sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_account_created_at_form")
+            _is_moment("created_at"), name=op.f("ck_account_created_at_form")
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "disabled_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("disabled_at"),
             name=op.f("ck_account_disabled_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint("login = lower(login)", name=op.f("ck_account_login")),
@@ -62,18 +73,18 @@ def upgrade() -> None:
             comment="the books are closed up to and including this day",
         ),
         sa.CheckConstraint(
-            "last_success_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("last_success_at"),
             name=op.f("ck_connection_last_success_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "lock_date IS NULL OR lock_date GLOB '????-??-??'",
+            _is_day("lock_date"),
             name=op.f("ck_connection_lock_date_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
             "state IN ('authorized', 'expired', 'revoked')", name=op.f("ck_connection_state")
         ),
         sa.CheckConstraint(
-            "token_expires_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("token_expires_at"),
             name=op.f("ck_connection_token_expires_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_connection")),
@@ -109,9 +120,9 @@ def upgrade() -> None:
         sa.Column("login", sa.String(length=200), nullable=False),
         sa.Column("address", sa.String(length=100), nullable=False),
         sa.Column("succeeded", sa.Boolean(), nullable=False),
-        sa.CheckConstraint(
-            "at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_sign_in_attempt_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("at"), name=op.f("ck_sign_in_attempt_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_attempt")),
     )
     op.create_index(op.f("ix_sign_in_attempt_address_at"), "sign_in_attempt", ["address", "at"])
@@ -124,9 +135,9 @@ def upgrade() -> None:
         sa.Column("actor_id", Identifier, nullable=True),
         sa.Column("actor", sa.String(length=200), nullable=False),
         sa.Column("detail", sa.Text(), server_default="", nullable=False),
-        sa.CheckConstraint(
-            "at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_access_event_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("at"), name=op.f("ck_access_event_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.ForeignKeyConstraint(
             ["actor_id"], ["account.id"], name=op.f("fk_access_event_actor_id")
         ),
@@ -147,15 +158,15 @@ def upgrade() -> None:
         sa.Column("seen_at", Moment(), nullable=False),
         sa.Column("ended_at", Moment(), nullable=True),
         sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("created_at"),
             name=op.f("ck_auth_session_created_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "ended_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_auth_session_ended_at_form")
+            _is_moment("ended_at"), name=op.f("ck_auth_session_ended_at_form")
         ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "seen_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_auth_session_seen_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("seen_at"), name=op.f("ck_auth_session_seen_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["account.id"], name=op.f("fk_auth_session_account_id")
         ),
@@ -182,9 +193,9 @@ def upgrade() -> None:
             "digest", sa.String(length=64), nullable=False, comment="sha256 of what was asked"
         ),
         sa.Column("requested", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_operation_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("at"), name=op.f("ck_operation_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.ForeignKeyConstraint(["actor_id"], ["account.id"], name=op.f("fk_operation_actor_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operation")),
     )
@@ -196,12 +207,12 @@ def upgrade() -> None:
         sa.Column("from_at", Moment(), nullable=False),
         sa.Column("until_at", Moment(), nullable=True, comment="null while it holds"),
         sa.Column("granted_by", sa.String(length=200), nullable=False),
-        sa.CheckConstraint(
-            "from_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_role_grant_from_at_form")
-        ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "until_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_role_grant_until_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("from_at"), name=op.f("ck_role_grant_from_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
+        sa.CheckConstraint(_is_moment("until_at"), name=op.f("ck_role_grant_until_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["account.id"], name=op.f("fk_role_grant_account_id")
         ),
@@ -245,24 +256,24 @@ def upgrade() -> None:
             comment="the carrier's number of the shipment",
         ),
         sa.CheckConstraint(
-            "accounting_date IS NULL OR accounting_date GLOB '????-??-??'",
+            _is_day("accounting_date"),
             name=op.f("ck_bill_accounting_date_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
             "amount IS NULL OR typeof(amount) = 'integer'", name=op.f("ck_bill_amount_form")
         ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_bill_created_at_form")
-        ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "due_date IS NULL OR due_date GLOB '????-??-??'", name=op.f("ck_bill_due_date_form")
-        ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "outcome_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_bill_outcome_at_form")
-        ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "sync_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_bill_sync_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("created_at"), name=op.f("ck_bill_created_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
+        sa.CheckConstraint(_is_day("due_date"), name=op.f("ck_bill_due_date_form")).ddl_if(
+            dialect="sqlite"
+        ),
+        sa.CheckConstraint(_is_moment("outcome_at"), name=op.f("ck_bill_outcome_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
+        sa.CheckConstraint(_is_moment("sync_at"), name=op.f("ck_bill_sync_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.CheckConstraint(
             "sync_status IS NULL OR typeof(sync_status) = 'integer'",
             name=op.f("ck_bill_sync_status_form"),
@@ -330,23 +341,23 @@ def upgrade() -> None:
         sa.Column("check_number", sa.String(length=60), nullable=True),
         sa.Column("memo", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "accounting_date IS NULL OR accounting_date GLOB '????-??-??'",
+            _is_day("accounting_date"),
             name=op.f("ck_bill_payment_accounting_date_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
             "amount IS NULL OR typeof(amount) = 'integer'", name=op.f("ck_bill_payment_amount_form")
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("created_at"),
             name=op.f("ck_bill_payment_created_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "outcome_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("outcome_at"),
             name=op.f("ck_bill_payment_outcome_at_form"),
         ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "sync_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_bill_payment_sync_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("sync_at"), name=op.f("ck_bill_payment_sync_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.CheckConstraint(
             "sync_status IS NULL OR typeof(sync_status) = 'integer'",
             name=op.f("ck_bill_payment_sync_status_form"),
@@ -424,24 +435,24 @@ def upgrade() -> None:
             comment="the carrier's number of the shipment",
         ),
         sa.CheckConstraint(
-            "accounting_date IS NULL OR accounting_date GLOB '????-??-??'",
+            _is_day("accounting_date"),
             name=op.f("ck_invoice_accounting_date_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
             "amount IS NULL OR typeof(amount) = 'integer'", name=op.f("ck_invoice_amount_form")
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_invoice_created_at_form")
+            _is_moment("created_at"), name=op.f("ck_invoice_created_at_form")
         ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_day("due_date"), name=op.f("ck_invoice_due_date_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.CheckConstraint(
-            "due_date IS NULL OR due_date GLOB '????-??-??'", name=op.f("ck_invoice_due_date_form")
+            _is_moment("outcome_at"), name=op.f("ck_invoice_outcome_at_form")
         ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "outcome_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_invoice_outcome_at_form")
-        ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "sync_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_invoice_sync_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("sync_at"), name=op.f("ck_invoice_sync_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.CheckConstraint(
             "sync_status IS NULL OR typeof(sync_status) = 'integer'",
             name=op.f("ck_invoice_sync_status_form"),
@@ -511,7 +522,7 @@ def upgrade() -> None:
         sa.Column("check_number", sa.String(length=60), nullable=True),
         sa.Column("memo", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "accounting_date IS NULL OR accounting_date GLOB '????-??-??'",
+            _is_day("accounting_date"),
             name=op.f("ck_invoice_payment_accounting_date_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
@@ -519,15 +530,15 @@ def upgrade() -> None:
             name=op.f("ck_invoice_payment_amount_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "created_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("created_at"),
             name=op.f("ck_invoice_payment_created_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "outcome_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("outcome_at"),
             name=op.f("ck_invoice_payment_outcome_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
-            "sync_at GLOB '????-??-?? ??:??:??.??????'",
+            _is_moment("sync_at"),
             name=op.f("ck_invoice_payment_sync_at_form"),
         ).ddl_if(dialect="sqlite"),
         sa.CheckConstraint(
@@ -717,9 +728,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "amount IS NULL OR typeof(amount) = 'integer'", name=op.f("ck_attempt_line_amount_form")
         ).ddl_if(dialect="sqlite"),
-        sa.CheckConstraint(
-            "sync_at GLOB '????-??-?? ??:??:??.??????'", name=op.f("ck_attempt_line_sync_at_form")
-        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(_is_moment("sync_at"), name=op.f("ck_attempt_line_sync_at_form")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.ForeignKeyConstraint(
             ["charge_line_id"], ["charge_line.id"], name=op.f("fk_attempt_line_charge_line_id")
         ),

@@ -1,0 +1,5 @@
+"""Overview: what is open in all four entities."""
+
+from synchist.ui import overview_page
+
+overview_page.show()

@@ -1,0 +1,126 @@
+"""Excel files of what a list shows: the same query as the grid, typed cells, no formulas."""
+
+import io
+from datetime import datetime
+
+import pandas as pd
+from rustpy_xlsxwriter import Format, write_worksheets
+from sqlalchemy import Connection
+
+from synchist import queries
+from synchist.accounts import Actor, NotAllowed, Principal, acting, record_access, viewing
+from synchist.entities import Column, Entity, Kind
+from synchist.errors import SynchistError
+from synchist.filters import Filters
+from synchist.roles import Role
+from synchist.settings import settings
+
+EXCEL_ROWS = 1_048_576
+"""Rows of a sheet, header included."""
+
+EXCEL_TEXT = 32_767
+"""Characters of a cell."""
+
+CUT = " … (cut: Excel holds no more)"
+
+_FORMATS = {
+    Kind.MONEY: "#,##0.00",
+    Kind.MOMENT: "yyyy-mm-dd hh:mm",
+    Kind.DAY: "yyyy-mm-dd",
+}
+
+
+class TooManyRows(SynchistError):
+    """More rows than a sheet holds; a file that is cut off would be trusted as complete."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"Excel holds at most {EXCEL_ROWS - 1:,} rows and {count:,} match. Narrow the filters,"
+            " for example to one year, and export again."
+        )
+
+
+def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[str, bytes]:
+    """Everything that matches the filters, as an Excel file.
+
+    Returns the file's name and content. Raises NotSignedIn, NotAllowed (also for holders of Hide
+    Export To Excel), TooManyRows, DatabaseUnavailable.
+    """
+    doing = f"export {entity.plural}"
+    with viewing(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
+        if Role.HIDE_EXPORT in actor.roles:
+            raise NotAllowed("Your account may not export. Ask an administrator if you need it.")
+        frame = _load(connection, entity, filters)
+    columns = [column for column in entity.columns if column.shown_under(filters.status)]
+    sheet = _sheet(frame, columns)
+    now = datetime.now(settings().zone)
+    file = io.BytesIO()
+    titles = {column.label: column for column in columns}
+    write_worksheets(
+        [(entity.title, sheet), ("About", _about(entity, filters, frame, actor, now))],
+        file,
+        bold_headers=True,
+        freeze_panes={entity.title: {"row": 1, "col": 1}, "About": {"row": 1, "col": 0}},
+        autofilter={entity.title: True},
+        column_widths={
+            entity.title: {label: column.width / 7 for label, column in titles.items()},
+            "About": {"What": 26.0, "Value": 90.0},
+        },
+        column_formats={
+            entity.title: {
+                label: Format().set_num_format(_FORMATS[column.kind])
+                for label, column in titles.items()
+                if column.kind in _FORMATS
+            }
+        },
+    )
+    with acting(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
+        words = f"{len(frame):,} rows: {filters.sentence(entity)}"
+        record_access(connection, actor, "export", words)
+    return f"{_name(entity, filters)} {now:%Y-%m-%d %H%M}.xlsx", file.getvalue()
+
+
+def _load(connection: Connection, entity: Entity, filters: Filters) -> pd.DataFrame:
+    count = queries.total(connection, entity, filters).count
+    if count >= EXCEL_ROWS:
+        raise TooManyRows(count)
+    return queries.load(connection, entity, filters)
+
+
+def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
+    """What the grid shows, under the labels that it shows."""
+    shown = queries.readable(frame, columns)
+    for column in columns:
+        if column.kind in (Kind.TEXT, Kind.LONG_TEXT):
+            shown[column.key] = shown[column.key].map(_text, na_action="ignore")
+    return shown.rename(columns={column.key: column.label for column in columns})
+
+
+def _text(value: str) -> str:
+    """A text as a cell can hold it. The writer stores every text as text, never as a formula."""
+    return value if len(value) <= EXCEL_TEXT else value[: EXCEL_TEXT - len(CUT)] + CUT
+
+
+def _about(
+    entity: Entity, filters: Filters, frame: pd.DataFrame, actor: Actor, now: datetime
+) -> pd.DataFrame:
+    """Who exported what and when, and the sums per currency to check it by."""
+    facts: list[tuple[str, str]] = [
+        ("What", filters.sentence(entity)),
+        ("Exported by", actor.name),
+        ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
+        ("Dates and times in", settings().time_zone),
+        ("Rows", f"{len(frame):,}"),
+    ]
+    for currency, group in frame.groupby("currency"):
+        total = queries.Total(len(group), {str(currency): int(group["amount"].sum())})
+        synced = queries.Total(0, {str(currency): int(group["synced_amount"].sum())})
+        facts.append((f"Sum of amounts, {currency}", total.money))
+        facts.append((f"Sum of synced amounts, {currency}", synced.money))
+    return pd.DataFrame(facts, columns=["What", "Value"])
+
+
+def _name(entity: Entity, filters: Filters) -> str:
+    start, end = filters.days()
+    days = f"{start} to {end}" if start and end else "all dates"
+    return f"{entity.title} {filters.status.label} {days}"

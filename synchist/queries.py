@@ -1,0 +1,211 @@
+"""What the lists show: SELECTs that return DataFrames and totals. Nothing here writes.
+
+Every function takes the connection of an authorized transaction (`accounts.viewing`), so that all
+numbers of a page come from one state of the database. DataFrames are indexed by record id and
+carry money as whole minor units (Int64) and moments in UTC; `readable` turns a frame into what
+people see, for the grid and for Excel alike.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import ColumnElement, Connection, Select, func, select
+
+from synchist.currencies import exponent, sums
+from synchist.db.tables import connection as connection_table
+from synchist.db.tables import organization
+from synchist.entities import ENTITIES, Column, Entity, Kind
+from synchist.filters import Filters
+from synchist.settings import settings
+from synchist.statuses import CloseReason, SyncStatus
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many records, and their TMS amounts in whole minor units per currency."""
+
+    count: int = 0
+    by_currency: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def money(self) -> str:
+        """The sums as people read them, or an empty text."""
+        return sums(self.by_currency)
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """What a selection remembers of a record: its version when it was ticked, and its amount."""
+
+    version: int
+    currency: str
+    amount: int
+
+
+def _select(entity: Entity, filters: Filters, *columns: ColumnElement[Any]) -> Select[Any]:
+    """A SELECT over the entity, joined to the names only where the filters look at them."""
+    source = entity.source if filters.looks_at_names else entity.table
+    return select(*columns).select_from(source)
+
+
+def _totals(
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    conditions: Iterable[ColumnElement[bool]],
+) -> dict[SyncStatus, Total]:
+    """Totals by sync status of what fulfils the conditions."""
+    of = entity.table.c
+    rows = connection.execute(
+        _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
+        .where(*conditions)
+        .group_by(of.sync_status, of.currency)
+    )
+    found: dict[SyncStatus, Total] = {}
+    for status, currency, count, amount in rows:
+        before = found.get(SyncStatus(status), Total())
+        found[SyncStatus(status)] = Total(
+            before.count + count, {**before.by_currency, currency: int(amount)}
+        )
+    return found
+
+
+def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
+    """Number and sums of everything that matches the filters."""
+    found = _totals(connection, entity, filters, filters.conditions(entity))
+    return found.get(filters.status, Total())
+
+
+def other_statuses(
+    connection: Connection, entity: Entity, filters: Filters
+) -> dict[SyncStatus, Total]:
+    """The same search under each other status: as that status's link would show it."""
+    others = (replace(filters, status=status) for status in SyncStatus if status != filters.status)
+    return {other.status: total(connection, entity, other) for other in others}
+
+
+def before_window(connection: Connection, entity: Entity, filters: Filters) -> Total:
+    """What the same filters find before the first day of the date range."""
+    first_day = filters.in_window(entity)[:1] if filters.days()[0] else []
+    if not first_day:
+        return Total()
+    found = _totals(
+        connection,
+        entity,
+        filters,
+        [
+            entity.table.c.sync_status == int(filters.status),
+            ~first_day[0],
+            *filters.beyond_status_and_window(entity),
+        ],
+    )
+    return found.get(filters.status, Total())
+
+
+def load(
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    limit: int | None = None,
+    offset: int = 0,
+) -> pd.DataFrame:
+    """The records that match, in the chosen order.
+
+    Returns a DataFrame indexed by `id` with `version` (int64) and one column per `entity.columns`:
+    money Int64 in minor units, moments datetime64 in UTC, days as dates, everything else as text;
+    missing values are None, NaT or NA.
+    """
+    order = filters.order(entity)
+    by = order.by.desc() if order.descending else order.by.asc()
+    rows = connection.execute(
+        select(
+            entity.table.c.id,
+            entity.table.c.version,
+            *(column.source.label(column.key) for column in entity.columns),
+        )
+        .select_from(entity.source)
+        .where(*filters.conditions(entity))
+        .order_by(by, entity.table.c.id)
+        .limit(limit)
+        .offset(offset or None)
+    ).all()
+    names = ["id", "version", *(column.key for column in entity.columns)]
+    values = zip(*rows, strict=True) if rows else [()] * len(names)
+    data: dict[str, Any] = dict(zip(names, values, strict=True))
+    for column in entity.columns:
+        if column.kind is Kind.MONEY:
+            data[column.key] = pd.array(data[column.key], dtype="Int64")
+        elif column.kind is Kind.MOMENT:
+            data[column.key] = pd.to_datetime(pd.Series(data[column.key], dtype=object), utc=True)
+        else:
+            data[column.key] = pd.Series(data[column.key], dtype=object)
+    return pd.DataFrame(data, columns=names).set_index("id")
+
+
+def selectable(connection: Connection, entity: Entity, filters: Filters) -> dict[int, Ticked]:
+    """Every record that matches, as a selection remembers it."""
+    of = entity.table.c
+    rows = connection.execute(
+        _select(entity, filters, of.id, of.version, of.currency, of.amount).where(
+            *filters.conditions(entity)
+        )
+    )
+    return {key: Ticked(version, currency, amount) for key, version, currency, amount in rows}
+
+
+def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
+    """What can be chosen under More: names of parties, billing organizations, connections, and
+    currencies, each in alphabetical order."""
+
+    def names(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
+        return sorted(
+            connection.scalars(select(column).distinct().where(*conditions)), key=str.casefold
+        )
+
+    return {
+        "party": names(organization.c.name, entity.party_role),
+        "billing": names(organization.c.name, organization.c.is_billing),
+        "connection": names(connection_table.c.name),
+        "currency": names(entity.table.c.currency),
+    }
+
+
+def overview(connection: Connection) -> dict[str, dict[SyncStatus, Total]]:
+    """Failed and Pending of every entity over all dates, by entity key."""
+    found = {}
+    for entity in ENTITIES:
+        still_open = entity.table.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])
+        found[entity.key] = _totals(connection, entity, Filters(), [still_open])
+    return found
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether the database holds no record of any entity."""
+    return all(connection.scalar(select(entity.table.c.id).limit(1)) is None for entity in ENTITIES)
+
+
+def amounts(minor: pd.Series, currency: pd.Series) -> pd.Series:
+    """Minor units as amounts (float64), rounded as their currency is; the edge, where money
+    becomes a float. Missing stays missing."""
+    decimals = currency.map(exponent)
+    return minor.astype("Float64").astype("float64") / (10.0**decimals)
+
+
+def readable(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """A loaded frame as people see it: amounts as float64, moments as naive business time,
+    statuses and reasons by their words. Columns are named by their keys, in the given order."""
+    shown = {}
+    for column in columns:
+        values = frame[column.key]
+        if column.kind is Kind.MONEY:
+            values = amounts(values, frame["currency"])
+        elif column.kind is Kind.MOMENT:
+            values = values.dt.tz_convert(settings().zone).dt.tz_localize(None)
+        elif column.kind is Kind.STATUS:
+            values = values.map({int(status): status.label for status in SyncStatus})
+        elif column.key == "closed_reason":
+            values = values.map({reason.value: reason.label for reason in CloseReason})
+        shown[column.key] = values
+    return pd.DataFrame(shown, index=frame.index)

@@ -1,0 +1,1 @@
+"""The Streamlit side: navigation, filters, grid, actions, record."""

@@ -1,0 +1,264 @@
+"""The story of an entity's page, in reading order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from synchist import queries
+from synchist.accounts import Actor
+from synchist.entities import Entity
+from synchist.filters import Filters, Window, readable
+from synchist.queries import Total
+from synchist.roles import Role
+from synchist.statuses import SyncStatus
+from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
+from synchist.ui.filter_bar import choose, key
+from synchist.ui.selection import Row
+
+PAGE_SIZES = (100, 1_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything that the page shows, read from one state of the database."""
+
+    actor: Actor
+    total: Total
+    others: dict[SyncStatus, Total]
+    earlier: Total
+    frame: pd.DataFrame
+
+
+def show(entity: Entity) -> None:
+    """Draw the page of one entity."""
+    with viewer.reading(f"open {entity.title}") as (connection, _):
+        choices = queries.choices(connection, entity)
+    faults.show_kept()
+    filters = filter_bar.show(entity, choices)
+    actions.show_receipt()
+    headline, body, footer = st.container(), st.container(), st.container()
+    with viewer.reading(f"list {entity.plural}") as (connection, actor):
+        total = queries.total(connection, entity, filters)
+        with footer:
+            size, number = _paging(entity, total.count)
+        loaded = Loaded(
+            actor=actor,
+            total=total,
+            others=queries.other_statuses(connection, entity, filters),
+            earlier=queries.before_window(connection, entity, filters),
+            frame=queries.load(connection, entity, filters, size, (number - 1) * size),
+        )
+    rows = selection.rows_of(loaded.frame)
+    lost = selection.keep_valid(entity, filters, rows)
+    with headline:
+        _headline(entity, filters, loaded)
+    with body:
+        _list(entity, filters, loaded, rows, lost)
+
+
+def _paging(entity: Entity, count: int) -> tuple[int, int]:
+    """Rows a page and the number of the page. Nothing to choose where one small page is all."""
+    smallest = PAGE_SIZES[0]
+    size, number = PAGE_SIZES[1], 1
+    if count <= smallest:
+        return size, number
+    with st.container(horizontal=True, vertical_alignment="center"):
+        size = st.selectbox(
+            "Rows a page",
+            PAGE_SIZES,
+            index=1,
+            format_func=lambda rows: f"{rows:,} rows a page",
+            key=key(entity, "rows"),
+            label_visibility="collapsed",
+            width=170,
+            bind="query-params",
+            on_change=filter_bar.first_page,
+            args=(entity,),
+        )
+        pages = max(1, -(-count // size))
+        if pages > 1:
+            if st.session_state.get(key(entity, "page"), 1) > pages:
+                filter_bar.first_page(entity)
+            number = st.pagination(pages, key=key(entity, "page"), bind="query-params")
+            st.caption(
+                "A click on a column header sorts this page only; “Sort by” above orders all pages."
+            )
+    return size, number
+
+
+# ---------------------------------------------------------------- above the grid
+
+
+def _headline(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    """Number and sum of what matches, and where the rest is."""
+    total = loaded.total
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        status = filters.status.label.lower()
+        noun = entity.singular if total.count == 1 else entity.plural
+        money = f" · {total.money}" if total.count else ""
+        st.subheader(f"{total.count:,} {status} {noun}{money}", anchor=False, width="content")
+        for other in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING):
+            if other in loaded.others:
+                found = loaded.others[other]
+                st.button(
+                    f":blue[{found.count:,} {other.label}]",
+                    help=found.money or None,
+                    type="tertiary",
+                    key=key(entity, f"to_{other.label}"),
+                    on_click=choose,
+                    args=(entity,),
+                    kwargs={"status": other.label},
+                )
+        _earlier(entity, filters, loaded.earlier)
+        st.space("stretch")
+        viewer.account_menu(loaded.actor)
+
+
+def _earlier(entity: Entity, filters: Filters, earlier: Total) -> None:
+    start, _ = filters.days()
+    if start is None or not earlier.count:
+        return
+    st.button(
+        f":blue[{earlier.count:,} more {filters.status.label.lower()} before {readable(start)}"
+        f" · {earlier.money} · show]",
+        type="tertiary",
+        icon=":material/history:",
+        key=key(entity, "earlier"),
+        on_click=choose,
+        args=(entity,),
+        kwargs={"range": Window.ALL},
+    )
+
+
+def _nothing_found(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    """An empty list says where to look instead."""
+    if filters.beyond_status_and_window(entity):
+        elsewhere = [
+            f"{found.count:,} in {status.label}"
+            for status, found in loaded.others.items()
+            if found.count
+        ]
+        start, _ = filters.days()
+        if loaded.earlier.count and start:
+            elsewhere.append(f"{loaded.earlier.count:,} before {readable(start)}")
+        found = "; ".join(elsewhere)
+        st.info(
+            f"Nothing matches here. The same search finds {found}: use the links above."
+            if found
+            else "Nothing matches, here or under another status. Check the spelling, or take"
+            " filters away under More.",
+            icon=":material/search_off:",
+        )
+    elif filters.status is SyncStatus.FAILED:
+        st.success("No failures in these days.", icon=":material/check_circle:")
+    else:
+        st.info(f"No {filters.status.label.lower()} {entity.plural} in these days.")
+
+
+# ---------------------------------------------------------------- the list
+
+
+def _list(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row], lost: int) -> None:
+    if not rows:
+        _nothing_found(entity, filters, loaded)
+        if not selection.current(entity):
+            return
+    if lost:
+        st.caption(
+            f":material/sync_problem: {entity.count(lost)} changed since you ticked"
+            f" {'it' if lost == 1 else 'them'}; the tick was taken away. Look again."
+        )
+    _selectable(entity, filters, loaded, rows)
+
+
+@st.fragment
+def _selectable(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
+    """Selection, actions and grid. A fragment: a tick answers without loading anything."""
+    _toolbar(entity, filters, loaded, rows)
+    opened = key(entity, "open_record")
+    if rows:
+        grid.show(entity, filters.status, loaded.frame, rows, opened)
+    if opened in st.session_state:
+        record_view.open_drawer(entity, st.session_state.pop(opened))
+
+
+def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
+    chosen = selection.current(entity)
+    in_view = sum(row.record_id in chosen for row in rows)
+    words = filters.sentence(entity)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            "Select all",
+            icon=":material/select_all:",
+            disabled=not rows or in_view == len(rows),
+            on_click=_select_page,
+            args=(entity, rows),
+        )
+        st.button(
+            "Clear",
+            icon=":material/deselect:",
+            disabled=not chosen,
+            on_click=selection.replace,
+            args=(entity, {}),
+        )
+        if st.button(actions.RETRY, icon=":material/replay:", type="primary", disabled=not chosen):
+            actions.open_dialog(entity, words, in_view, SyncStatus.PENDING)
+        if st.button("Update Sync Status", icon=":material/edit:", disabled=not chosen):
+            actions.open_dialog(entity, words, in_view)
+        _selected(entity, filters, loaded.total.count, len(rows), in_view)
+        st.space("stretch")
+        _take_away(entity, filters, loaded)
+
+
+def _selected(entity: Entity, filters: Filters, matching: int, on_page: int, in_view: int) -> None:
+    """The line on what is selected, and the offer to select the other pages too."""
+    chosen = selection.current(entity)
+    if not chosen:
+        st.caption("Nothing selected", width="content")
+        return
+    hidden = f" · {len(chosen) - in_view:,} not in view" if len(chosen) > in_view else ""
+    st.markdown(
+        f"**{len(chosen):,} selected** · {selection.money(chosen)}{hidden}", width="content"
+    )
+    if in_view == on_page and matching > len(chosen):
+        st.button(
+            f"Select all {matching:,} that match",
+            type="tertiary",
+            on_click=_select_matching,
+            args=(entity, filters),
+        )
+
+
+def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    """Copy link and Export. The link carries every filter with its dates written out."""
+    address = filters.fixed().address(entity)
+    with st.popover("Copy link", icon=":material/link:"):
+        st.caption("Opens this very list, also tomorrow. Whoever opens it has to sign in.")
+        st.code(f"{_origin()}/{entity.slug}?{address}", language=None, wrap_lines=True)
+    if Role.HIDE_EXPORT not in loaded.actor.roles:
+        st.link_button(
+            "Export to Excel",
+            f"/export/{entity.slug}.xlsx?{filters.address(entity)}",
+            icon=":material/download:",
+            help=f"All {entity.count(loaded.total.count)} that match, not only this page",
+            disabled=not loaded.total.count,
+        )
+
+
+def _origin() -> str:
+    """Scheme and host under which the browser has opened the page."""
+    parts = (st.context.url or "").split("/")
+    return "/".join(parts[:3])
+
+
+def _select_page(entity: Entity, rows: Sequence[Row]) -> None:
+    chosen = selection.current(entity)
+    selection.replace(entity, {**chosen, **{row.record_id: row.ticked for row in rows}})
+
+
+def _select_matching(entity: Entity, filters: Filters) -> None:
+    with faults.kept(), viewer.reading(f"select {entity.plural}") as (connection, _):
+        matching = queries.selectable(connection, entity, filters)
+        selection.replace(entity, {**selection.current(entity), **matching})

@@ -1,0 +1,192 @@
+"""The one bar of filters above an entity's list. Every widget is bound to the address."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from synchist.entities import Entity
+from synchist.filters import (
+    EARLIEST,
+    LONGEST_SEARCH,
+    Filters,
+    Window,
+    month_before,
+    parse,
+    today,
+)
+from synchist.statuses import SyncStatus
+from synchist.ui.wording import plain
+
+STATUSES = [status.label for status in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING)]
+
+
+def key(entity: Entity, name: str) -> str:
+    """Session key and address parameter of one of the entity's widgets."""
+    return f"{entity.slug}_{name}"
+
+
+def first_page(entity: Entity) -> None:
+    """Go back to page 1; called whenever a filter changes."""
+    st.session_state[key(entity, "page")] = 1
+
+
+def choose(entity: Entity, **values: Any) -> None:
+    """Set filters from a button, in its callback."""
+    for name, value in values.items():
+        st.session_state[key(entity, name)] = value
+    first_page(entity)
+
+
+def show(entity: Entity, choices: Mapping[str, list[str]]) -> Filters:
+    """Draw the bar and return what it says, corrected where the address was wrong."""
+    corrections = _take_over_address(entity, choices)
+    bound: dict[str, Any] = {
+        "bind": "query-params",
+        "on_change": first_page,
+        "args": (entity,),
+    }
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        status = SyncStatus.from_label(
+            st.segmented_control(
+                "Sync Status",
+                STATUSES,
+                default=SyncStatus.FAILED.label,
+                required=True,
+                key=key(entity, "status"),
+                **bound,
+            )
+            or SyncStatus.FAILED.label
+        )
+        pending = status is SyncStatus.PENDING
+        window = st.selectbox(
+            "Date Range",
+            list(Window),
+            key=key(entity, "range"),
+            disabled=pending,
+            help="Sync attempts of these days are included. Pending records may never have been"
+            " attempted, so the range does not apply to them.",
+            width=140,
+            **bound,
+        )
+        dates = _dates(entity, pending, bound) if window is Window.CUSTOM else ()
+        search = st.text_input(
+            "Search",
+            key=key(entity, "search"),
+            max_chars=LONGEST_SEARCH,
+            placeholder="Number, shipment, reference or name; or paste a list",
+            type="search",
+            icon=":material/search:",
+            **bound,
+        )
+        sort = st.selectbox(
+            "Sort by",
+            [order.label for order in entity.sorts],
+            key=key(entity, "sort"),
+            width=190,
+            **bound,
+        )
+        more = _more(entity, choices, bound)
+    for sentence in corrections:
+        st.caption(f":material/info: {plain(sentence)}")
+    # Client-side limits of widgets can be forged: what counts is parsed once more.
+    filters, rejected = parse(
+        entity,
+        {
+            key(entity, name): values
+            for name, values in {
+                "status": [(status or SyncStatus.FAILED).label],
+                "range": [str(window)],
+                "dates": [day.isoformat() for day in dates],
+                "search": [search or ""],
+                "sort": [sort],
+                **more,
+            }.items()
+        },
+        choices,
+    )
+    for sentence in rejected:
+        st.caption(f":material/info: {plain(sentence)}")
+    return filters
+
+
+def _take_over_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
+    """On the first run of a page, correct what its address asks for; say what was corrected.
+
+    Streamlit itself would drop an unknown value in silence.
+    """
+    seen = key(entity, "address")
+    if seen in st.session_state:
+        return []
+    st.session_state[seen] = True
+    given = {name: st.query_params.get_all(name) for name in st.query_params}
+    filters, corrections = parse(entity, given, choices)
+    if corrections or (filters.window is Window.CUSTOM):
+        choose(
+            entity,
+            status=filters.status.label,
+            range=filters.window,
+            search=filters.search,
+            sort=filters.sort,
+            differs=filters.differs,
+            party=filters.party,
+            billing=filters.billing,
+            connection=filters.connection,
+            currency=filters.currency,
+        )
+        if filters.start and filters.end:
+            st.session_state[key(entity, "dates")] = (filters.start, filters.end)
+    return corrections
+
+
+def _dates(entity: Entity, disabled: bool, bound: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The custom range; empty while only its first day is picked, so that nothing jumps."""
+    picked = st.date_input(
+        "Dates",
+        value=(month_before(today()), today()),
+        min_value=EARLIEST,
+        max_value=today(),
+        key=key(entity, "dates"),
+        disabled=disabled,
+        width=230,
+        **bound,
+    )
+    last = key(entity, "dates_applied")
+    if isinstance(picked, tuple) and len(picked) == 2:
+        st.session_state[last] = picked
+    applied: tuple[Any, ...] = st.session_state.get(last, ())
+    return applied
+
+
+def _more(
+    entity: Entity, choices: Mapping[str, list[str]], bound: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The rarer filters, in a popover whose label says how many are on."""
+    names = ("party", "billing", "connection", "currency", "differs")
+    active = sum(bool(st.session_state.get(key(entity, name))) for name in names)
+    label = f"More ({active})" if active else "More"
+    chosen: dict[str, list[str]] = {}
+    with st.popover(label, icon=":material/tune:"):
+        for name, title, everything in (
+            ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
+            ("billing", "Billing organization", "All billing organizations"),
+            ("connection", "Connection", "All connections"),
+            ("currency", "Currency", "All currencies"),
+        ):
+            value = st.selectbox(
+                title,
+                choices[name],
+                index=None,
+                placeholder=everything,
+                key=key(entity, name),
+                **bound,
+            )
+            chosen[name] = [value] if value else []
+        differs = st.checkbox(
+            "Amount differs",
+            key=key(entity, "differs"),
+            help="Only records whose synced amount is not the TMS amount",
+            **bound,
+        )
+        chosen["differs"] = ["true"] if differs else []
+    return chosen

@@ -1,0 +1,74 @@
+"""The grid: a loaded page of records with a tick per row, drawn from the entity's columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from synchist.entities import Column, Entity, Kind
+from synchist.queries import readable
+from synchist.statuses import SyncStatus
+from synchist.ui import selection
+from synchist.ui.selection import Row
+
+ROW_HEIGHT = 34
+HEIGHT = 476
+
+
+def _config(column: Column) -> Any:
+    """How Streamlit draws a column."""
+    options: dict[str, Any] = {"width": column.width, "help": column.help or None}
+    if column.kind is Kind.MONEY:
+        return st.column_config.NumberColumn(column.label, format="accounting", **options)
+    if column.kind is Kind.MOMENT:
+        return st.column_config.DatetimeColumn(column.label, format="D MMM YYYY, HH:mm", **options)
+    if column.kind is Kind.DAY:
+        return st.column_config.DateColumn(column.label, format="D MMM YYYY", **options)
+    return st.column_config.TextColumn(column.label, **options)
+
+
+def show(
+    entity: Entity, status: SyncStatus, frame: pd.DataFrame, rows: Sequence[Row], opened: str
+) -> None:
+    """Draw the rows. A click on a number puts its record id into session state under `opened`."""
+    columns = [column for column in entity.columns if column.shown_under(status)]
+    shown = readable(frame, columns)
+    chosen = selection.current(entity)
+    shown.insert(0, "Select", [key in chosen for key in frame.index])
+    # The key names the very rows, so that an edit can never meet other data than it was made on.
+    identity = hash((tuple(frame.index), tuple(frame["version"])))
+    editor = f"{entity.slug}_grid_{selection.generation(entity)}_{identity}"
+    st.data_editor(
+        shown,
+        key=editor,
+        on_change=selection.fold,
+        args=(entity, editor, rows),
+        disabled=[column.key for column in columns],
+        hide_index=True,
+        placeholder="",
+        row_height=ROW_HEIGHT,
+        height=min(HEIGHT, ROW_HEIGHT * (len(frame) + 1) + 4),
+        column_config={
+            "Select": st.column_config.CheckboxColumn("Select", pinned=True, width=60),
+            **{column.key: _config(column) for column in columns},
+            "number": st.column_config.ButtonColumn(
+                "Number",
+                help="Opens the record with all that happened to it",
+                pinned=True,
+                alignment="left",
+                type="tertiary",
+                width=entity.columns[0].width,
+                key=f"{entity.slug}_opened",
+                on_click=_open,
+                args=(entity, rows, opened),
+            ),
+        },
+        alt=f"{status.label} {entity.plural}",
+    )
+
+
+def _open(entity: Entity, rows: Sequence[Row], opened: str) -> None:
+    click = st.session_state[f"{entity.slug}_opened"]
+    if click and 0 <= click.row < len(rows):
+        st.session_state[opened] = rows[click.row].record_id

@@ -1,0 +1,32 @@
+"""The script that every browser tab runs: who is there, which pages, then the chosen page."""
+
+import streamlit as st
+
+from synchist.accounts import NotAllowed, NotSignedIn
+from synchist.entities import ENTITIES
+from synchist.ui import faults, viewer
+from synchist.ui.places import SCRIPTS, page_of
+
+
+def main() -> None:
+    """Run the page that the address names."""
+    st.set_page_config(page_title="Synchist", page_icon=":material/sync:", layout="wide")
+    try:
+        with viewer.reading("open a page"):
+            pass
+    except (NotSignedIn, NotAllowed) as error:
+        faults.show(error)
+        st.stop()
+    st.navigation(
+        [
+            st.Page(
+                SCRIPTS / "overview.py", title="Overview", icon=":material/home:", default=True
+            ),
+            *(page_of(entity) for entity in ENTITIES),
+            st.Page(SCRIPTS / "record.py", title="Record", visibility="hidden"),
+        ],
+        position="top",
+    ).run()
+
+
+main()

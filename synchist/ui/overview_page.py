@@ -1,0 +1,46 @@
+"""The home page: what is failed and pending, each number a link to exactly those records."""
+
+import streamlit as st
+
+from synchist import queries
+from synchist.entities import ENTITIES, Entity
+from synchist.filters import Filters, Window
+from synchist.queries import Total
+from synchist.statuses import SyncStatus
+from synchist.ui import viewer
+from synchist.ui.places import page_of
+
+
+def show() -> None:
+    """Draw the overview."""
+    with viewer.reading("open Overview") as (connection, actor):
+        found = queries.overview(connection)
+        empty = queries.is_empty(connection)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Overview", anchor=False, width="content")
+        st.caption("Everything that is open, over all dates", width="content")
+        st.space("stretch")
+        viewer.account_menu(actor)
+    if empty:
+        st.info(
+            "There are no records yet. Let your sync jobs write into this database, or make a demo"
+            " in an empty one with: python -m synchist demo",
+            icon=":material/database:",
+        )
+        return
+    for column, entity in zip(st.columns(len(ENTITIES)), ENTITIES, strict=True):
+        with column.container(border=True):
+            st.markdown(f"**{entity.title}**")
+            for status in (SyncStatus.FAILED, SyncStatus.PENDING):
+                _open(entity, status, found[entity.key].get(status, Total()))
+
+
+def _open(entity: Entity, status: SyncStatus, total: Total) -> None:
+    filters = Filters(status=status, window=Window.ALL)
+    st.page_link(
+        page_of(entity),
+        label=f"**{total.count:,}** {status.label.lower()}",
+        icon=":material/error:" if status is SyncStatus.FAILED else ":material/schedule:",
+        query_params=filters.parameters(entity),
+    )
+    st.caption(total.money or "nothing open")

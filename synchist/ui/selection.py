@@ -1,0 +1,93 @@
+"""Which records are ticked: kept by record id, with the version that was seen.
+
+The grid knows rows by position only, and positions move when data reload. So ticks are folded into
+this selection at once, through the ids that this very grid was given.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from synchist.currencies import sums
+from synchist.entities import Entity
+from synchist.filters import Filters
+from synchist.queries import Ticked
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as a grid was given it."""
+
+    record_id: int
+    ticked: Ticked
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """What ticks of a loaded frame's positions stand for."""
+    columns = zip(frame.index, frame["version"], frame["currency"], frame["amount"], strict=True)
+    return [
+        Row(int(key), Ticked(int(version), currency, int(amount)))
+        for key, version, currency, amount in columns
+    ]
+
+
+def current(entity: Entity) -> dict[int, Ticked]:
+    """The entity's selection, by record id."""
+    chosen: dict[int, Ticked] = st.session_state.setdefault(f"{entity.slug}_selection", {})
+    return chosen
+
+
+def replace(entity: Entity, chosen: Mapping[int, Ticked]) -> None:
+    """Set the selection as a whole and make the grid draw its ticks anew."""
+    st.session_state[f"{entity.slug}_selection"] = dict(chosen)
+    st.session_state[f"{entity.slug}_generation"] = generation(entity) + 1
+
+
+def generation(entity: Entity) -> int:
+    """Grows whenever ticks change other than by a click into the grid."""
+    count: int = st.session_state.get(f"{entity.slug}_generation", 0)
+    return count
+
+
+def fold(entity: Entity, editor: str, rows: Sequence[Row]) -> None:
+    """Take over the ticks of a grid. Whatever else it claims was edited is ignored."""
+    chosen = current(entity)
+    for position, edits in st.session_state[editor].get("edited_rows", {}).items():
+        if not 0 <= int(position) < len(rows) or not isinstance(edits.get("Select"), bool):
+            continue
+        row = rows[int(position)]
+        if edits["Select"]:
+            chosen[row.record_id] = row.ticked
+        else:
+            chosen.pop(row.record_id, None)
+
+
+def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> int:
+    """Drop what the selection may not keep; return how many changed rows lost their tick.
+
+    Another status or other dates clear it: those records are no longer what the page is about. A
+    record that a job or a colleague has changed since it was ticked must be looked at again.
+    """
+    scope = (filters.status, filters.days())
+    if st.session_state.get(f"{entity.slug}_scope", scope) != scope:
+        replace(entity, {})
+    st.session_state[f"{entity.slug}_scope"] = scope
+    chosen = current(entity)
+    changed = [
+        row.record_id
+        for row in rows
+        if row.record_id in chosen and chosen[row.record_id].version != row.ticked.version
+    ]
+    if changed:
+        replace(entity, {key: ticked for key, ticked in chosen.items() if key not in changed})
+    return len(changed)
+
+
+def money(chosen: Mapping[int, Ticked]) -> str:
+    """Sums of a selection per currency."""
+    by_currency: dict[str, int] = {}
+    for ticked in chosen.values():
+        by_currency[ticked.currency] = by_currency.get(ticked.currency, 0) + ticked.amount
+    return sums(by_currency)

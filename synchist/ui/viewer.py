@@ -1,0 +1,32 @@
+"""Who looks at the page, as the gate has found out."""
+
+from contextlib import AbstractContextManager
+
+import streamlit as st
+from sqlalchemy import Connection
+
+from synchist.accounts import Actor, Principal, viewing
+from synchist.roles import Role
+from synchist.ui.wording import plain
+
+
+def principal() -> Principal:
+    """The session behind this browser tab. It may have ended since the tab was opened: every
+    operation looks it up again."""
+    session, login = st.user.get("session"), st.user.get("login")
+    return Principal(str(session) if session else None, str(login or ""))
+
+
+def reading(doing: str) -> AbstractContextManager[tuple[Connection, Actor]]:
+    """A transaction for what the page shows.
+
+    Raises NotSignedIn or NotAllowed where the session has ended or the role is gone.
+    """
+    return viewing(principal(), Role.ACCOUNTING_SYNC, doing)
+
+
+def account_menu(actor: Actor) -> None:
+    """Who is signed in, and the way out."""
+    with st.popover(plain(actor.name), icon=":material/account_circle:", type="tertiary"):
+        st.caption(", ".join(sorted(actor.roles)))
+        st.html('<a href="/sign-out" target="_self">Sign out</a>')

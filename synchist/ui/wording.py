@@ -1,0 +1,32 @@
+"""Text from the database inside Streamlit's Markdown, and moments as people read them."""
+
+import re
+from datetime import datetime
+
+from synchist.settings import settings
+from synchist.statuses import SyncStatus
+
+STATUS_COLORS = {
+    SyncStatus.FAILED: "red",
+    SyncStatus.PENDING: "orange",
+    SyncStatus.COMPLETE: "green",
+}
+
+
+def plain(text: object) -> str:
+    """A text that Markdown shows as it is: no formatting, links, images, maths or directives."""
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", "" if text is None else str(text))
+    return " ".join(escaped.split())
+
+
+def moment(value: datetime | None) -> str:
+    """A moment in business time: 22 Nov 2026, 14:03."""
+    if value is None:
+        return ""
+    local = value.astimezone(settings().zone)
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def badge(status: SyncStatus) -> str:
+    """A status as a coloured Markdown badge."""
+    return f":{STATUS_COLORS[status]}-badge[{status.label}]"

@@ -1,0 +1,1 @@
+"""The Starlette side: gate, sign-in, downloads, readiness."""

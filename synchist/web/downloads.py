@@ -1,0 +1,47 @@
+"""The one door for files: whatever leaves the product as a file leaves through `_download`."""
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from synchist import export
+from synchist.accounts import NotSignedIn, Principal
+from synchist.entities import BY_SLUG
+from synchist.filters import parse
+from synchist.web import replies
+from synchist.web.request import VISIT, Visit
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+# A workbook of many rows takes a core and some hundred MB; who comes later waits for their turn.
+_at_once = CapacityLimiter(2)
+
+
+async def workbook(request: Request) -> Response:
+    """GET /export/{slug}.xlsx?…: what the page of the same address shows, as a workbook."""
+    entity = BY_SLUG.get(request.path_params["slug"])
+    if entity is None or request.method == "HEAD":
+        return replies.nothing_here()
+    query = request.query_params
+    filters, _ = parse(entity, {name: query.getlist(name) for name in query})
+    return await _download(request, lambda who: export.workbook(who, entity, filters), XLSX)
+
+
+ROUTES = [Route("/export/{slug}.xlsx", workbook, methods=["GET"])]
+
+
+async def _download(
+    request: Request, make: Callable[[Principal], tuple[str, bytes]], media_type: str
+) -> Response:
+    """A file as an attachment. `make` authorizes, records and returns name and content."""
+    visit: Visit = request.scope[VISIT]
+    if visit.session is None:
+        raise NotSignedIn
+    name, content = await to_thread.run_sync(make, visit.session.principal, limiter=_at_once)
+    plain = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})

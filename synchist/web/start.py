@@ -1,0 +1,95 @@
+"""What `app.py` is made of, and what has to be right before the first request is answered."""
+
+from anyio import to_thread
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import config
+
+from synchist.db.engine import reading
+from synchist.db.prepare import is_demo, prepare
+from synchist.errors import SynchistError
+from synchist.web import downloads, readiness, sign_in
+from synchist.web.gate import TRUSTED_USER_HEADERS, Gate
+from synchist.web.request import is_loopback
+
+HARDENING: dict[str, object] = {
+    "client.disableDataExport": True,
+    "client.showErrorDetails": "none",
+    "global.developmentMode": False,
+    "server.baseUrlPath": "",
+    "server.enableAgentApi": False,
+    "server.enableCORS": True,
+    "server.enableStaticServing": False,
+    "server.enableXsrfProtection": True,
+    "server.scriptHealthCheckEnabled": False,
+    "server.trustedUserHeaders": TRUSTED_USER_HEADERS,
+}
+"""Streamlit options that the gate relies on. A variable or a flag could have undone one of them."""
+
+
+class NotHardened(SynchistError):
+    """A Streamlit option is not what the gate relies on."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(
+            f"Streamlit's option {option} must be {HARDENING[option]!r}. Start the server in the"
+            " project's folder, and set it neither by a flag nor by a variable."
+        )
+
+
+class DemoExposed(SynchistError):
+    """The demo would be served to other computers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The demo has accounts without passwords and is served on this computer only. Set"
+            " Streamlit's option server.address to localhost, or use another database."
+        )
+
+
+def check_hardening() -> None:
+    """Raise NotHardened for the first option in force that is not as it must be."""
+    for option, needed in HARDENING.items():
+        if config.get_option(option) != needed:
+            raise NotHardened(option)
+
+
+def check_exposure() -> None:
+    """Raise DemoExposed if the demo would be served beyond this computer."""
+    with reading() as connection:
+        demo = is_demo(connection)
+    if demo and not is_loopback(config.get_option("server.address") or ""):
+        raise DemoExposed
+
+
+class StartUp:
+    """ASGI middleware that prepares the database before the server starts, or refuses to start.
+
+    In the protocol's own words, so that the server logs one sentence and exits; an error raised in
+    a lifespan would be logged with its traceback.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check when the server starts; let everything else pass."""
+        if scope["type"] == "lifespan":
+            try:
+                await to_thread.run_sync(_check)
+            except SynchistError as error:
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        await self.app(scope, receive, send)
+
+
+def _check() -> None:
+    check_hardening()
+    prepare()
+    check_exposure()
+
+
+ROUTES: list[BaseRoute] = [*sign_in.ROUTES, *downloads.ROUTES, *readiness.ROUTES]
+MIDDLEWARE = [Middleware(StartUp), Middleware(Gate)]

@@ -1,0 +1,114 @@
+"""What must hold in every database at any time; checked after every test that wrote to one.
+
+Plain SQL that both databases understand, so that nothing of the product's own code is trusted
+here, except the list of the triggers that should stand.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from synchist.db.tables import ENTITY_TABLES, TRACKED
+from synchist.db.triggers import broken_triggers
+
+MAY_CHANGE = {"sync_status", "closed_reason", "sync_reference", "synced_amount"}
+"""What a status change may set; an error only where there was none and the record is Failed now."""
+
+_UNTOUCHED = [column for column in TRACKED if column not in MAY_CHANGE | {"sync_error"}]
+
+
+def _differ(left: str, right: str, columns: list[str]) -> str:
+    return " OR ".join(f"{left}.{name} IS DISTINCT FROM {right}.{name}" for name in columns)
+
+
+def _of_records(name: str) -> Iterator[tuple[str, str]]:
+    """What would be wrong with a record of this entity, and a SELECT of the ids where it is."""
+    yield (
+        "its version is not the number of its events",
+        f"""SELECT r.id FROM {name} r
+            LEFT JOIN sync_event e ON e.entity = '{name}' AND e.record_id = r.id
+            GROUP BY r.id, r.version
+            HAVING r.version <> count(e.id) OR r.version <> coalesce(max(e.version), 0)""",
+    )
+    yield (
+        "replaying its events does not give the row",
+        f"""SELECT r.id FROM {name} r
+            LEFT JOIN sync_event e
+                ON e.entity = '{name}' AND e.record_id = r.id AND e.version = r.version
+            WHERE e.id IS NULL OR {_differ("r", "e", [*TRACKED, "outcome_at"])}""",
+    )
+    yield (
+        "it has events but is not there",
+        f"""SELECT DISTINCT e.record_id FROM sync_event e WHERE e.entity = '{name}'
+            AND NOT EXISTS (SELECT 1 FROM {name} r WHERE r.id = e.record_id)""",
+    )
+
+
+_OF_EVENTS = (
+    (
+        "an event other than the first is called created, or the first is not",
+        "SELECT e.entity, e.record_id FROM sync_event e WHERE (e.version = 1)"
+        " <> (e.kind = 'created')",
+    ),
+    (
+        "it was closed for a reason without being Complete",
+        "SELECT e.entity, e.record_id FROM sync_event e"
+        " WHERE e.closed_reason IS NOT NULL AND e.sync_status <> 1",
+    ),
+    (
+        "an attempt does not carry its own time",
+        "SELECT e.entity, e.record_id FROM sync_event e WHERE e.kind = 'attempt'"
+        " AND (e.at IS DISTINCT FROM e.sync_at OR e.outcome_at IS DISTINCT FROM e.sync_at)",
+    ),
+    (
+        "a status change touched more than it may",
+        f"""SELECT e.entity, e.record_id FROM sync_event e JOIN sync_event b
+            ON b.entity = e.entity AND b.record_id = e.record_id AND b.version = e.version - 1
+            WHERE e.kind = 'operation' AND ({_differ("e", "b", _UNTOUCHED)}
+                OR (e.sync_error IS DISTINCT FROM b.sync_error
+                    AND (coalesce(length(b.sync_error), 0) > 0 OR e.sync_status <> 2)))""",
+    ),
+    (
+        "an operation was applied to it more than once",
+        """SELECT e.entity, e.record_id FROM sync_event e WHERE e.kind = 'operation'
+            GROUP BY e.operation_id, e.entity, e.record_id HAVING count(*) > 1""",
+    ),
+    (
+        "an operation changed it without saying so",
+        """SELECT e.entity, e.record_id FROM sync_event e WHERE e.kind = 'operation'
+            AND NOT EXISTS (SELECT 1 FROM operation_item i WHERE i.operation_id = e.operation_id
+                AND i.entity = e.entity AND i.record_id = e.record_id AND i.outcome = 'applied')""",
+    ),
+    (
+        "an operation says that it changed it, but did not",
+        """SELECT i.entity, i.record_id FROM operation_item i WHERE i.outcome = 'applied'
+            AND NOT EXISTS (SELECT 1 FROM sync_event e WHERE e.operation_id = i.operation_id
+                AND e.entity = i.entity AND e.record_id = i.record_id AND e.kind = 'operation')""",
+    ),
+)
+
+_REQUESTED = """SELECT o.id FROM operation o
+    LEFT JOIN operation_item i ON i.operation_id = o.id
+    GROUP BY o.id, o.requested HAVING o.requested <> count(i.record_id)"""
+
+
+def violations(connection: Connection) -> list[str]:
+    """One sentence for each thing that does not hold; empty where all is well."""
+
+    def rows(statement: str) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+    found = [
+        f"The trigger {name} is missing, disabled or altered."
+        for name in sorted(broken_triggers(connection))
+    ]
+    for table in ENTITY_TABLES:
+        for says, statement in _of_records(table.name):
+            found += [f"{table.name} {record}: {says}." for (record,) in rows(statement)]
+    for says, statement in _OF_EVENTS:
+        found += [f"{entity} {record}: {says}." for entity, record in rows(statement)]
+    found += [
+        f"operation {identity}: its outcomes do not add up to what was requested."
+        for (identity,) in rows(_REQUESTED)
+    ]
+    return found
