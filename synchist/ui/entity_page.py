@@ -1,6 +1,6 @@
 """The story of an entity's page, in reading order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,7 @@ from synchist import queries
 from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import Filters, Window, readable
-from synchist.queries import Total
+from synchist.queries import Ticked, Total
 from synchist.roles import Role
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
@@ -33,10 +33,10 @@ class Loaded:
 
 def show(entity: Entity) -> None:
     """Draw the page of one entity."""
-    with viewer.reading(f"open {entity.title}") as (connection, _):
+    with viewer.reading(f"open {entity.title}") as (connection, actor):
         choices = queries.choices(connection, entity)
     faults.show_kept()
-    filters = filter_bar.show(entity, choices)
+    filters = filter_bar.show(entity, choices, actor)
     actions.show_receipt()
     headline, body, footer = st.container(), st.container(), st.container()
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
@@ -112,8 +112,6 @@ def _headline(entity: Entity, filters: Filters, loaded: Loaded) -> None:
                     kwargs={"status": other.label},
                 )
         _earlier(entity, filters, loaded.earlier)
-        st.space("stretch")
-        viewer.account_menu(loaded.actor)
 
 
 def _earlier(entity: Entity, filters: Filters, earlier: Total) -> None:
@@ -207,14 +205,21 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Ro
             actions.open_dialog(entity, words, in_view, SyncStatus.PENDING)
         if st.button("Update Sync Status", icon=":material/edit:", disabled=not chosen):
             actions.open_dialog(entity, words, in_view)
-        _selected(entity, filters, loaded.total.count, len(rows), in_view)
+        _selected(chosen, in_view)
         st.space("stretch")
         _take_away(entity, filters, loaded)
+    if chosen and in_view == len(rows) and loaded.total.count > len(chosen):
+        st.button(
+            f":blue[All {in_view:,} of this page are selected. Select all"
+            f" {loaded.total.count:,} that match]",
+            type="tertiary",
+            on_click=_select_matching,
+            args=(entity, filters),
+        )
 
 
-def _selected(entity: Entity, filters: Filters, matching: int, on_page: int, in_view: int) -> None:
-    """The line on what is selected, and the offer to select the other pages too."""
-    chosen = selection.current(entity)
+def _selected(chosen: Mapping[int, Ticked], in_view: int) -> None:
+    """Number and sum of the selection."""
     if not chosen:
         st.caption("Nothing selected", width="content")
         return
@@ -222,19 +227,13 @@ def _selected(entity: Entity, filters: Filters, matching: int, on_page: int, in_
     st.markdown(
         f"**{len(chosen):,} selected** · {selection.money(chosen)}{hidden}", width="content"
     )
-    if in_view == on_page and matching > len(chosen):
-        st.button(
-            f"Select all {matching:,} that match",
-            type="tertiary",
-            on_click=_select_matching,
-            args=(entity, filters),
-        )
 
 
 def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """Copy link and Export. The link carries every filter with its dates written out."""
     address = filters.fixed().address(entity)
-    with st.popover("Copy link", icon=":material/link:"):
+    with st.popover(":material/link:", help="Copy link"):
+        st.markdown("**Copy link**")
         st.caption("Opens this very list, also tomorrow. Whoever opens it has to sign in.")
         st.code(f"{_origin()}/{entity.slug}?{address}", language=None, wrap_lines=True)
     if Role.HIDE_EXPORT not in loaded.actor.roles:

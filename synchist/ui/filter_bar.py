@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
@@ -16,6 +17,7 @@ from synchist.filters import (
     today,
 )
 from synchist.statuses import SyncStatus
+from synchist.ui import viewer
 from synchist.ui.wording import plain
 
 STATUSES = [status.label for status in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING)]
@@ -38,9 +40,9 @@ def choose(entity: Entity, **values: Any) -> None:
     first_page(entity)
 
 
-def show(entity: Entity, choices: Mapping[str, list[str]]) -> Filters:
+def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filters:
     """Draw the bar and return what it says, corrected where the address was wrong."""
-    corrections = _take_over_address(entity, choices)
+    corrections = _read_address(entity, choices)
     bound: dict[str, Any] = {
         "bind": "query-params",
         "on_change": first_page,
@@ -87,8 +89,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]]) -> Filters:
             **bound,
         )
         more = _more(entity, choices, bound)
-    for sentence in corrections:
-        st.caption(f":material/info: {plain(sentence)}")
+        viewer.account_menu(actor)
     # Client-side limits of widgets can be forged: what counts is parsed once more.
     filters, rejected = parse(
         entity,
@@ -105,15 +106,15 @@ def show(entity: Entity, choices: Mapping[str, list[str]]) -> Filters:
         },
         choices,
     )
-    for sentence in rejected:
+    for sentence in dict.fromkeys([*corrections, *rejected]):
         st.caption(f":material/info: {plain(sentence)}")
     return filters
 
 
-def _take_over_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
-    """On the first run of a page, correct what its address asks for; say what was corrected.
+def _read_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
+    """On the first run of a page, say what is wrong with its address.
 
-    Streamlit itself would drop an unknown value in silence.
+    Streamlit itself drops an unknown value in silence.
     """
     seen = key(entity, "address")
     if seen in st.session_state:
@@ -121,21 +122,8 @@ def _take_over_address(entity: Entity, choices: Mapping[str, list[str]]) -> list
     st.session_state[seen] = True
     given = {name: st.query_params.get_all(name) for name in st.query_params}
     filters, corrections = parse(entity, given, choices)
-    if corrections or (filters.window is Window.CUSTOM):
-        choose(
-            entity,
-            status=filters.status.label,
-            range=filters.window,
-            search=filters.search,
-            sort=filters.sort,
-            differs=filters.differs,
-            party=filters.party,
-            billing=filters.billing,
-            connection=filters.connection,
-            currency=filters.currency,
-        )
-        if filters.start and filters.end:
-            st.session_state[key(entity, "dates")] = (filters.start, filters.end)
+    if filters.window is Window.CUSTOM and key(entity, "range") not in given:
+        st.session_state[key(entity, "range")] = Window.CUSTOM
     return corrections
 
 

@@ -1,5 +1,7 @@
 """The script that every browser tab runs: who is there, which pages, then the chosen page."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from synchist.accounts import NotAllowed, NotSignedIn
@@ -7,10 +9,13 @@ from synchist.entities import ENTITIES
 from synchist.ui import faults, viewer
 from synchist.ui.places import SCRIPTS, page_of
 
+ICON = Path(__file__).with_name("icon.png")
+"""Ours, since Streamlit would fetch a Material icon from another site."""
+
 
 def main() -> None:
     """Run the page that the address names."""
-    st.set_page_config(page_title="Synchist", page_icon=":material/sync:", layout="wide")
+    st.set_page_config(page_title="Synchist", page_icon=ICON, layout="wide")
     try:
         with viewer.reading("open a page"):
             pass

@@ -29,7 +29,7 @@ def show() -> None:
         )
         return
     for column, entity in zip(st.columns(len(ENTITIES)), ENTITIES, strict=True):
-        with column.container(border=True):
+        with column.container(border=True, gap="xsmall"):
             st.markdown(f"**{entity.title}**")
             for status in (SyncStatus.FAILED, SyncStatus.PENDING):
                 _open(entity, status, found[entity.key].get(status, Total()))

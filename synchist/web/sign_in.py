@@ -144,8 +144,7 @@ _SIGN_OUT = '<form method="post" action="/sign-out"><button>Sign out</button></f
 _NO_ACCOUNT = """
 <h1>There is no account yet</h1>
 <p>Add one with:
-<code>python -m synchist users add ana --name "Ana Lytle"</code>
-<code>python -m synchist users grant ana "Accounting Sync"</code>
+<code>python -m synchist users add ana --name "Ana Lytle" --role "Accounting Sync"</code>
 or make the demo with:
 <code>python -m synchist demo</code>
 and reload this page.</p>

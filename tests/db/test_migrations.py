@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Column, Connection, create_engine
 
 from synchist.db import prepare
 from synchist.db.engine import DatabaseUnavailable, reading, writing
@@ -42,7 +42,7 @@ def schema(connection: Connection) -> dict[str, Any]:
     """Everything that a database says about itself, triggers and Alembic's own table aside."""
     if connection.dialect.name == "postgresql":
         rows = connection.exec_driver_sql(POSTGRESQL_SCHEMA)
-        found = {name: definition for name, definition in rows}
+        found = {row[0]: row[1] for row in rows}
     else:
         rows = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE type <> 'trigger'"
@@ -76,11 +76,22 @@ def test_migrated_and_declared_schema_are_the_same(database: Database) -> None:
         connection.rollback()
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_nothing_is_left_to_generate(database: Database) -> None:
+    # Alembic can't compare indexes on expressions; the test before this one does.
+    on_expressions = {
+        index.name
+        for table in metadata.tables.values()
+        for index in table.indexes
+        if not isinstance(next(iter(index.expressions)), Column)
+    }
     with reading() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-        # Alembic can't compare indexes on expressions; the test before this one does.
-        assert [found for found in differences if "upper(" not in str(found)] == []
+        context = MigrationContext.configure(
+            connection,
+            opts={"include_name": lambda name, kind, parents: name not in on_expressions},
+        )
+        differences = compare_metadata(context, metadata)
+    assert [found for found in differences if found[1].name not in on_expressions] == []
 
 
 def test_upgrading_again_changes_nothing(database: Database) -> None:
@@ -134,9 +145,8 @@ def test_embedded_database_is_created(tmp_path: Path) -> None:
 
 def test_missing_file_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
     file = tmp_path / "gone.db"
-    with configured(f"sqlite:///{file}"):
-        with pytest.raises(DatabaseUnavailable), reading():
-            pass
+    with configured(f"sqlite:///{file}"), pytest.raises(DatabaseUnavailable), reading():
+        pass
     assert not file.exists()
 
 
@@ -190,6 +200,9 @@ def test_postgresql_without_its_triggers_is_refused(database: Database) -> None:
 
 
 def test_server_that_is_down_is_said_in_one_sentence(tmp_path: Path) -> None:
-    with configured(f"postgresql://nobody@/nothing?host={tmp_path}"):
-        with pytest.raises(DatabaseUnavailable, match="Try again in a minute"):
-            prepare.prepare()
+    address = f"postgresql://nobody@/nothing?host={tmp_path}"
+    with (
+        configured(address),
+        pytest.raises(DatabaseUnavailable, match="Try again in a minute"),
+    ):
+        prepare.prepare()

@@ -107,9 +107,9 @@ def upgrade() -> None:
             nullable=True,
             comment="standard carrier alpha code, of carriers",
         ),
-        sa.Column("is_payer", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("is_vendor", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("is_billing", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("is_payer", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("is_vendor", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("is_billing", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organization")),
         sa.UniqueConstraint("tms_id", name=op.f("uq_organization_tms_id")),
     )
