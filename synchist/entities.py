@@ -119,6 +119,14 @@ def _outcome(of: Fields) -> list[Column]:
     """What the last attempt left, shared by all entities."""
     return [
         Column(
+            "tms_status",
+            "TMS status",
+            Kind.TEXT,
+            of.tms_status,
+            85,
+            help="The accounting status inside the TMS; not the outcome of a sync",
+        ),
+        Column(
             "sync_at",
             "Sync date",
             Kind.MOMENT,
@@ -128,7 +136,7 @@ def _outcome(of: Fields) -> list[Column]:
         ),
         Column(
             "sync_error",
-            "Error",
+            "Last error",
             Kind.LONG_TEXT,
             of.sync_error,
             400,
@@ -153,14 +161,6 @@ def _outcome(of: Fields) -> list[Column]:
             only=(SyncStatus.COMPLETE,),
         ),
         Column("sync_status", "Sync status", Kind.STATUS, of.sync_status, 95),
-        Column(
-            "tms_status",
-            "TMS status",
-            Kind.TEXT,
-            of.tms_status,
-            95,
-            help="The accounting status inside the TMS; not the outcome of a sync",
-        ),
     ]
 
 
@@ -185,13 +185,13 @@ def _tail(of: Fields, billing: FromClause, link: FromClause) -> list[Column]:
 def _amounts(of: Fields, total: str) -> list[Column]:
     """The TMS amount beside the amount in the books."""
     return [
-        Column("amount", total, Kind.MONEY, of.amount, 95),
+        Column("amount", total, Kind.MONEY, of.amount, 90),
         Column(
             "synced_amount",
             "Synced",
             Kind.MONEY,
             of.synced_amount,
-            95,
+            90,
             help="The amount that the accounting system holds; blank where it is not known",
         ),
     ]
@@ -213,7 +213,7 @@ def _difference(of: Fields) -> list[Column]:
             "Difference",
             Kind.MONEY,
             of.amount - of.synced_amount,
-            95,
+            85,
             help="Total minus synced; blank where the synced amount is not known",
         ),
     ]
@@ -264,11 +264,11 @@ def _entity(
         party_role=party_role,
         syncable=syncable,
         columns=(
-            Column("number", "Number", Kind.TEXT, of.number, 115),
-            Column("party", party_label, Kind.TEXT, party.c.name, 170),
+            Column("number", "Number", Kind.TEXT, of.number, 110),
+            Column("party", party_label, Kind.TEXT, party.c.name, 155),
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
-            Column("currency", "Currency", Kind.TEXT, of.currency, 75),
+            Column("currency", "Currency", Kind.TEXT, of.currency, 70),
             *_outcome(of),
             *(_document(of) if is_document else _payment(of)),
             *_tail(of, billing, link),

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -36,6 +37,19 @@ from tests.world import World, build
 ROOT = Path(__file__).resolve().parent.parent
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _numbers = count(1)
+
+
+# The first example may wait for tables to be made, and examples share one database.
+hypothesis.settings.register_profile(
+    "synchist",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("synchist")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -139,9 +139,9 @@ class Broker:
     def _forget_some(self, parties: Sequence[Party]) -> None:
         """Let the books lose sight of some names: of some for a while, of some until today."""
         now = start_of(self._today)
-        for index in range(7, len(parties), 8):
+        for index in range(6, len(parties), 7):
             party, days = parties[index], self._rng.randint(20, 300)
-            if index % 16 == 7:
+            if index % 2 == 0:
                 party.missing_from, party.missing_until = now - timedelta(days=20 + days // 10), now
             else:
                 party.missing_from = now - timedelta(days=days)
@@ -416,4 +416,4 @@ def _blocking(entity: Entity) -> list[str]:
 def _memo(rng: Random, documents: Sequence[Document]) -> str | None:
     """What a payment says of itself, if anything."""
     numbers = ", ".join(document.number for document in documents)
-    return rng.choice((None, f"Payment for {numbers}", f"Remittance {numbers}", "Quick pay"))
+    return rng.choice((None, f"Payment for {numbers}", f"Remittance {numbers}"))

@@ -29,6 +29,9 @@ STAYS = {Cause.RECORD: 0.55, Cause.CLOSED: 0.55, Cause.PASSING: 0.12, Cause.THRO
 GIVES_UP = 0.06
 """How often nobody tries again after a failure."""
 
+WAITS = 0.12
+"""How many records wait for days before their first attempt."""
+
 MOST_ATTEMPTS = 7
 ORDINARY = (Cause.RECORD, Cause.CLOSED, Cause.PASSING, Cause.THROTTLED)
 KINDS = {
@@ -112,6 +115,8 @@ class Jobs:
         """
         rng, attempts = self._rng, list[Row]()
         at = record.row["created_at"] + timedelta(minutes=rng.uniform(4, 90))
+        if rng.random() < WAITS:
+            at += timedelta(days=rng.expovariate(1 / 2))
         trouble: Shape | None = None
         while at < self._until and len(attempts) < MOST_ATTEMPTS:
             trouble = self._trouble(record, at, trouble)
@@ -239,7 +244,7 @@ def _unbooked(record: Record, at: datetime) -> Document | None:
 def _attempt(record: Record, at: datetime, status: SyncStatus, **outcome: Any) -> Row:
     """What a job's UPDATE sets: every column of the outcome, so that nothing of the last stays."""
     return {
-        "record_id": record.row["id"],
+        "id": record.row["id"],
         "sync_status": int(status),
         "sync_at": at,
         "sync_reference": None,

@@ -3,17 +3,17 @@
 Every name is invented. Some hold an apostrophe, an ampersand, an accent or a plus sign: names do.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from string import ascii_uppercase
 
 
 @dataclass(frozen=True)
 class Company:
     """One company in one accounting system: a connection, and the branches that bill through it.
 
-    `share` is its part of the business, `branches` maps their codes to their names.
+    `branches` maps their codes to their names.
     """
 
     id: int
@@ -21,7 +21,6 @@ class Company:
     system: str
     connection: str
     currency: str
-    share: int
     branches: dict[str, str]
 
 
@@ -32,7 +31,6 @@ COMPANIES = (
         "quickbooks_online",
         "Corvane Freight · QuickBooks Online",
         "USD",
-        42,
         {"CHI": "Corvane Freight Chicago", "MEM": "Corvane Freight Memphis"},
     ),
     Company(
@@ -41,7 +39,6 @@ COMPANIES = (
         "xero",
         "Corvane Canada · Xero",
         "CAD",
-        23,
         {"TOR": "Corvane Canada Toronto", "WPG": "Corvane Canada Winnipeg"},
     ),
     Company(
@@ -50,10 +47,12 @@ COMPANIES = (
         "netsuite",
         "Tallmere Logistics · NetSuite",
         "USD",
-        35,
         {"OMA": "Tallmere Omaha", "DEN": "Tallmere Denver", "LRD": "Tallmere Laredo"},
     ),
 )
+
+_TURNS = tuple(COMPANIES[index] for index in (0, 2, 1, 0, 2, 0, 1, 2, 0))
+"""Whose the next customer or carrier is, so that each company has large and small ones."""
 
 EXPIRED = COMPANIES[0]
 """The company whose connection nobody renewed in time."""
@@ -103,7 +102,7 @@ _GOODS = (
 _CARRIERS = (
     "Amberline Blackfen Copperhill Driftway Elkhollow Flintridge Greyheron Highcairn Ivorymoor"
     " Jackpine Knollside Longtail Mossback Nightjar Orchardgate Pinebarrow Quillstone Rustbelt"
-    " Saltgrass Tamarackroad Underhill Violetdale Windrow Yellowbarn Zephyrgate"
+    " Saltgrass Tamarackroad Underhill Violetdale Windrow Yarnfield Zephyrgate"
 )
 _TRADES = (
     "Trucking, Transport, Express, Carriers, Freight Lines, Hauling, Motor Freight, Logistics,"
@@ -134,8 +133,8 @@ def _names(rng: Random, count: int, first: str, second: str, unusual: tuple[str,
 
 def _scac(name: str, taken: set[str]) -> str:
     """Four letters out of a carrier's name that no other one has."""
-    letters: list[str] = re.findall("[A-Z]", name.upper())
-    for last in [*letters[3:], *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]:
+    letters = [letter for letter in name.upper() if letter in ascii_uppercase]
+    for last in "".join(letters[3:]) + ascii_uppercase:
         code = "".join(letters[:3]) + last
         if code not in taken:
             taken.add(code)
@@ -153,17 +152,13 @@ def branches(first_id: int) -> list[Branch]:
 
 
 def _parties(rng: Random, names: list[str], first_id: int) -> list[Party]:
-    """A party for each name, spread over the companies; some of a Canadian one deal in USD."""
-    companies = rng.choices(COMPANIES, [company.share for company in COMPANIES], k=len(names))
-    return [
-        Party(
-            first_id + index,
-            name,
-            company,
-            "USD" if rng.random() < 0.2 else company.currency,
-        )
-        for index, (name, company) in enumerate(zip(names, companies, strict=True))
-    ]
+    """A party for each name; some of a Canadian company deal in USD."""
+    parties = []
+    for index, name in enumerate(names):
+        company = _TURNS[index % len(_TURNS)]
+        currency = "USD" if rng.random() < 0.2 else company.currency
+        parties.append(Party(first_id + index, name, company, currency))
+    return parties
 
 
 def customers(rng: Random, first_id: int) -> list[Party]:

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from synchist.entities import BY_KEY, Entity
+from synchist.entities import Entity
 from synchist.settings import settings
 from synchist.status_changes import LONGEST_NOTE, Change, Receipt, change_status
 from synchist.statuses import CloseReason, ItemOutcome, SyncStatus
@@ -112,44 +112,44 @@ def _apply(
         receipt = change_status(
             principal(), operation_id, {entity.key: versions}, Change(status, reason, note), words
         )
-        st.session_state["receipt"] = receipt
+        st.session_state[f"{entity.slug}_receipt"] = receipt
         st.session_state["applied"] = operation_id
         selection.replace(entity, {})
 
 
-def show_receipt() -> None:
-    """What the last change did, until it is put away."""
-    receipt: Receipt | None = st.session_state.get("receipt")
+def show_receipt(entity: Entity) -> None:
+    """What the last change of these records did, until it is put away."""
+    stored = f"{entity.slug}_receipt"
+    receipt: Receipt | None = st.session_state.get(stored)
     if receipt is None:
         return
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            icon = ":green[:material/check_circle:]" if receipt.applied else ":material/info:"
-            st.markdown(f"{icon} {_summary(receipt)}")
-            st.button(
-                "Put away",
-                type="tertiary",
-                icon=":material/close:",
-                on_click=lambda: st.session_state.pop("receipt", None),
-            )
-        if receipt.untouched:
-            st.table(
-                {
-                    "Left untouched": [plain(item.number) for item in receipt.untouched],
-                    "Why": [item.outcome.sentence for item in receipt.untouched],
-                },
-                hide_index=True,
-                alt="Records that the change left untouched",
-            )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        icon = ":green[:material/check_circle:]" if receipt.applied else ":material/info:"
+        st.markdown(f"{icon} {_summary(entity, receipt)}", width="content")
+        st.button(
+            "Put away",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=st.session_state.pop,
+            args=(stored, None),
+        )
+    if receipt.untouched:
+        st.table(
+            {
+                "Left untouched": [plain(item.number) for item in receipt.untouched],
+                "Why": [item.outcome.sentence for item in receipt.untouched],
+            },
+            hide_index=True,
+            border="horizontal",
+            alt="Records that the change left untouched",
+        )
 
 
-def _summary(receipt: Receipt) -> str:
-    entity = BY_KEY[receipt.untouched[0].entity] if receipt.untouched else None
-    noun = entity.plural if entity else "records"
+def _summary(entity: Entity, receipt: Receipt) -> str:
     reason = f" ({receipt.reason.label})" if receipt.reason else ""
-    parts = [f"**{receipt.applied:,} moved to** {badge(receipt.to)}{reason}"]
+    parts = [f"**{entity.count(receipt.applied)} moved to** {badge(receipt.to)}{reason}"]
     parts += [
-        f"{count:,} {noun} {outcome.sentence}"
+        f"{count:,} {outcome.sentence}"
         for outcome, count in receipt.outcomes.items()
         if outcome is not ItemOutcome.APPLIED
     ]

@@ -37,7 +37,7 @@ def show(entity: Entity) -> None:
         choices = queries.choices(connection, entity)
     faults.show_kept()
     filters = filter_bar.show(entity, choices, actor)
-    actions.show_receipt()
+    actions.show_receipt(entity)
     headline, body, footer = st.container(), st.container(), st.container()
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
         total = queries.total(connection, entity, filters)
@@ -174,6 +174,7 @@ def _list(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row],
 @st.fragment
 def _selectable(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
     """Selection, actions and grid. A fragment: a tick answers without loading anything."""
+    faults.show_kept()
     _toolbar(entity, filters, loaded, rows)
     opened = key(entity, "open_record")
     if rows:
@@ -205,23 +206,24 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Ro
             actions.open_dialog(entity, words, in_view, SyncStatus.PENDING)
         if st.button("Update Sync Status", icon=":material/edit:", disabled=not chosen):
             actions.open_dialog(entity, words, in_view)
-        _selected(chosen, in_view)
         st.space("stretch")
         _take_away(entity, filters, loaded)
-    if chosen and in_view == len(rows) and loaded.total.count > len(chosen):
-        st.button(
-            f":blue[All {in_view:,} of this page are selected. Select all"
-            f" {loaded.total.count:,} that match]",
-            type="tertiary",
-            on_click=_select_matching,
-            args=(entity, filters),
-        )
+    # A line of its own: the grid's own tools appear at its right end and must not cover a button.
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _selected(chosen, in_view)
+        if chosen and in_view == len(rows) and loaded.total.count > len(chosen):
+            st.button(
+                f":blue[Select all {loaded.total.count:,} that match]",
+                type="tertiary",
+                on_click=_select_matching,
+                args=(entity, filters),
+            )
 
 
 def _selected(chosen: Mapping[int, Ticked], in_view: int) -> None:
     """Number and sum of the selection."""
     if not chosen:
-        st.caption("Nothing selected", width="content")
+        st.caption("Nothing selected: tick rows, or click a number to open it", width="content")
         return
     hidden = f" · {len(chosen) - in_view:,} not in view" if len(chosen) > in_view else ""
     st.markdown(
@@ -232,8 +234,7 @@ def _selected(chosen: Mapping[int, Ticked], in_view: int) -> None:
 def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """Copy link and Export. The link carries every filter with its dates written out."""
     address = filters.fixed().address(entity)
-    with st.popover(":material/link:", help="Copy link"):
-        st.markdown("**Copy link**")
+    with st.popover("Copy link", icon=":material/link:"):
         st.caption("Opens this very list, also tomorrow. Whoever opens it has to sign in.")
         st.code(f"{_origin()}/{entity.slug}?{address}", language=None, wrap_lines=True)
     if Role.HIDE_EXPORT not in loaded.actor.roles:

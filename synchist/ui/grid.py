@@ -13,7 +13,7 @@ from synchist.ui import selection
 from synchist.ui.selection import Row
 
 ROW_HEIGHT = 34
-HEIGHT = 476
+HEIGHT = 13 * ROW_HEIGHT + 2
 
 
 def _config(column: Column) -> Any:

@@ -9,8 +9,8 @@ from synchist.entities import ENTITIES
 from synchist.ui import faults, viewer
 from synchist.ui.places import SCRIPTS, page_of
 
+# Ours, since Streamlit would have browsers fetch a Material icon from another site.
 ICON = Path(__file__).with_name("icon.png")
-"""Ours, since Streamlit would fetch a Material icon from another site."""
 
 
 def main() -> None:

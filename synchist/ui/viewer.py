@@ -27,7 +27,7 @@ def reading(doing: str) -> AbstractContextManager[tuple[Connection, Actor]]:
 
 def account_menu(actor: Actor) -> None:
     """Who is signed in, and the way out."""
-    with st.popover(":material/account_circle:", type="tertiary", help="Your account"):
+    with st.popover("Account", icon=":material/account_circle:", type="tertiary"):
         st.markdown(f"**{plain(actor.name)}**")
         st.caption(", ".join(sorted(actor.roles)))
         st.html('<a href="/sign-out" target="_self">Sign out</a>')

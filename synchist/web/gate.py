@@ -77,7 +77,9 @@ class Gate:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-synchist-")]
+        headers = [
+            pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-synchist-")
+        ]
         scope = {**scope, "headers": headers}
         if scope["type"] == "http":
             await self._http(scope, receive, send)

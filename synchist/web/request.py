@@ -6,7 +6,6 @@ All functions take an ASGI scope, since the gate sees websockets as well as page
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -18,7 +17,7 @@ from synchist.settings import settings
 VISIT = "synchist.visit"
 """Where the gate leaves its Visit for the routes behind it."""
 
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+_LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 _LONGEST_TARGET = 16_000
 
 
@@ -72,8 +71,8 @@ def is_from_this_computer(scope: Scope) -> bool:
         name in ("forwarded", "via", "x-real-ip") or name.startswith("x-forwarded-")
         for name in headers
     )
-    asked_for = urlsplit(f"//{headers.get('host', '')}").hostname
-    return is_loopback(address(scope)) and not forwarded and asked_for in _LOCAL_NAMES
+    asked_for = _LOCAL_HOST.fullmatch(headers.get("host", ""))
+    return is_loopback(address(scope)) and not forwarded and asked_for is not None
 
 
 def is_same_origin(scope: Scope) -> bool:

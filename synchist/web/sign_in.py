@@ -32,7 +32,7 @@ _LONGEST_FORM = 60_000
 _sign_ins = CapacityLimiter(4)
 
 _DEMO_BUTTONS = {
-    "analyst": ("Continue as Analyst", "Sees everything, changes statuses, exports to Excel"),
+    "analyst": ("Continue as Analyst", "Changes statuses, exports to Excel"),
     "viewer": ("Continue as Viewer", "The same without Export to Excel"),
     "visitor": ("Continue as Visitor", "Signed in, without access to the sync history"),
 }
@@ -168,9 +168,10 @@ async def _sign_in_page(
     if not await to_thread.run_sync(_has_accounts):
         return replies.page("Sign in", _NO_ACCOUNT)
     visit: Visit = request.scope[VISIT]
-    if visit.is_demo and is_from_this_computer(request.scope):
+    offers_demo = visit.is_demo and is_from_this_computer(request.scope)
+    if offers_demo:
         parts.append(_demo_buttons(target))
-    parts.append(_password_form(target, login))
+    parts.append(_password_form(target, login, focus="" if offers_demo else " autofocus"))
     return replies.page("Sign in", "\n".join(parts), status)
 
 
@@ -196,13 +197,13 @@ def _demo_buttons(target: str) -> str:
 <hr>"""
 
 
-def _password_form(target: str, login: str) -> str:
+def _password_form(target: str, login: str, focus: str) -> str:
     return f"""<form method="post" action="/sign-in">
 <h1>Sign in</h1>
 {_next(target)}
 <label for="login">Login</label>
 <input id="login" name="login" value="{escape(login[:200])}" autocomplete="username"
- autocapitalize="none" spellcheck="false" maxlength="200" required autofocus>
+ autocapitalize="none" spellcheck="false" maxlength="200" required{focus}>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password"
  maxlength="1000" required>

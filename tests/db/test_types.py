@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, MetaData, Table, Text, insert, literal, select
 from sqlalchemy.exc import StatementError
@@ -42,13 +41,10 @@ def stored(at: datetime) -> datetime:
 
 
 # One database for all examples: they only add rows.
-@hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(at=moments)
 def test_a_moment_comes_back_to_the_microsecond_in_utc(database: Database, at: datetime) -> None:
     found = stored(at)
-    assert found == at
+    assert found == at.astimezone(UTC)
     assert found.tzinfo is UTC
 
 
@@ -77,7 +73,7 @@ def test_no_moment_stays_none(database: Database) -> None:
 
 def test_moments_sort_by_time_on_both(database: Database) -> None:
     # On SQLite moments are text: this holds for one fixed form only.
-    start = datetime(2026, 10, 31, 22, tzinfo=CHICAGO)
+    start = datetime(2026, 11, 1, 5, tzinfo=UTC)  # an hour before the clocks go back
     times = [start + timedelta(microseconds=7**step) for step in range(14)]
     for at in reversed(times):
         stored(at)

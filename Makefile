@@ -1,0 +1,68 @@
+# make run: the product on this machine. make test: everything that checks it.
+
+PYTHON ?= python3
+PORT ?= 8501
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format browser clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(VENV)/run.stamp  ## prepare the database and serve the pages (PORT=8501)
+	@$(BIN)/python -m synchist run --port $(PORT)
+
+test: $(VENV)/test.stamp browser  ## run all tests (ARGS="-k filters" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.stamp  ## check style, types and the floors of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/test.stamp  ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+browser: $(VENV)/test.stamp  ## make sure that there is a browser for the tests
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && exit 0; \
+	done; \
+	$(BIN)/python -m playwright install chromium >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the tests."; \
+	  apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "The tests need a browser: install Chromium or Chrome, then run make test again."; \
+	exit 1
+
+clean:  ## remove what make has made; data/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than the lists it was installed from, so nothing is installed twice.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "This Python can't make environments: install its venv package (python3-venv)."; \
+	  exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing what the product needs (a minute or two, once)."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the tests need (a minute or two, once)."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,118 @@
+"""What an accountant does at the screen, in words: a page of the running product in a browser."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from synchist.ui.grid import ROW_HEIGHT
+
+SELECT, NUMBER = 0, 1
+
+
+class Desk:
+    """One browser tab, signed in or not."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+
+    def sign_in(self, who: str) -> None:
+        """Use one of the demo's buttons: Analyst, Viewer or Visitor."""
+        self.page.goto(f"{self.address}/sign-in")
+        self.page.get_by_role("button", name=f"Continue as {who}").click()
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.address + path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run and the page has drawn what it says."""
+        page = self.page
+        page.wait_for_selector("[data-testid=stApp][data-test-connection-state=CONNECTED]")
+        # A click starts its run a moment later: two looks that agree are an end.
+        for _ in range(2):
+            page.wait_for_timeout(200)
+            page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def headline(self) -> str:
+        return self.page.get_by_role("heading").first.inner_text()
+
+    @property
+    def matching(self) -> int:
+        """The number in the headline."""
+        return int(self.headline.split()[0].replace(",", ""))
+
+    @property
+    def selected(self) -> int:
+        """The number in the line on the selection."""
+        line = self.page.get_by_text(" selected · ")
+        return int(line.inner_text().split()[0].replace(",", "")) if line.count() else 0
+
+    @property
+    def said(self) -> str:
+        """Everything that the page says outside of the grid."""
+        return self.page.get_by_test_id("stMain").inner_text()
+
+    def cell(self, column: int, row: int) -> str:
+        return self.page.get_by_test_id(f"glide-cell-{column}-{row}").text_content() or ""
+
+    def numbers(self, count: int) -> list[str]:
+        """The numbers of the first rows."""
+        return [self.cell(NUMBER, row) for row in range(count)]
+
+    # ------------------------------------------------------------ doing
+
+    def _at(self, x: float, row: int) -> None:
+        box = self.page.get_by_test_id("stDataFrame").bounding_box()
+        assert box is not None
+        self.page.mouse.click(box["x"] + x, box["y"] + ROW_HEIGHT * (row + 1) + ROW_HEIGHT / 2)
+        self.settle()
+
+    def tick(self, row: int) -> None:
+        """Click the checkbox of a row, counted from 0."""
+        self._at(30, row)
+
+    def open_record(self, row: int) -> Locator:
+        """Click the number of a row; the drawer that opens."""
+        self._at(100, row)
+        drawer = self.page.get_by_role("dialog")
+        expect(drawer).to_be_visible()
+        return drawer
+
+    def sort_page_by(self, x: float) -> None:
+        """Click the header of a column, `x` pixels from the grid's left edge."""
+        self._at(x, -1)
+
+    def click(self, name: str, *, exact: bool = False) -> None:
+        """Click a button of the page."""
+        self.page.get_by_role("button", name=name, exact=exact).first.click()
+        self.settle()
+
+    def status(self, name: str) -> None:
+        """Choose a sync status in the bar."""
+        self.page.get_by_role("radio", name=name, exact=True).first.click()
+        self.settle()
+
+    def search(self, text: str) -> None:
+        field = self.page.get_by_label("Search", exact=True)
+        field.fill(text)
+        field.press("Enter")
+        self.settle()
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an entry of a select box."""
+        self.page.get_by_label(label, exact=True).first.click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+        self.settle()
+
+    def dialog(self) -> Locator:
+        dialog = self.page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        return dialog
+
+    def apply(self) -> None:
+        """Apply the change of the open dialog and wait for it to close."""
+        self.page.get_by_role("button", name="Apply to").click()
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+        self.settle()

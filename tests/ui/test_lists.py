@@ -1,0 +1,252 @@
+"""Selection, filters and addresses in a real browser."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import expect
+from sqlalchemy import select, update
+
+from synchist.db.engine import writing
+from synchist.db.types import utc_now
+from synchist.entities import INVOICES
+from tests.conftest import configured
+from tests.ui.desk import Desk
+
+ALL = "/invoices?invoices_status=Complete&invoices_range=All+dates&invoices_rows=100+rows+a+page"
+
+
+def test_ticks_survive_paging_sorting_and_searching(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open(ALL)
+    first = desk.cell(1, 0)
+    desk.tick(0)
+    desk.click("Next page")
+    assert desk.cell(1, 0) != first
+    assert desk.selected == 1
+    assert "1 not in view" in desk.said
+    desk.tick(0)
+    assert desk.selected == 2
+    desk.choose("Sort by", "Amount, highest first")
+    assert desk.selected == 2
+    desk.search(first)
+    assert desk.matching == 1
+    assert desk.selected == 2
+    desk.tick(0)  # the one that was ticked first: now it is taken off
+    assert desk.selected == 1
+
+
+def test_select_all_takes_the_page_then_all_that_match(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open(ALL)
+    matching = desk.matching
+    assert matching > 100
+    desk.click("Select all", exact=False)
+    assert desk.selected == 100
+    desk.click(f"Select all {matching:,} that match")
+    assert desk.selected == matching
+    desk.tick(3)
+    assert desk.selected == matching - 1
+    desk.click("Clear")
+    assert desk.selected == 0
+    desk.tick(3)
+    assert desk.selected == 1
+
+
+def test_a_tick_after_a_click_on_a_header_is_the_row_that_was_clicked(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open(ALL)
+    before = desk.numbers(5)
+    desk.sort_page_by(200)
+    after = desk.numbers(5)
+    assert after != before
+    desk.tick(2)
+    desk.click("Send back to Pending")
+    desk.apply()
+    desk.open(f"/invoices?invoices_status=Pending&invoices_search={after[2]}")
+    assert desk.matching == 1
+
+
+def test_another_status_or_other_dates_clear_the_selection(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open(ALL)
+    desk.tick(0)
+    desk.choose("Date Range", "This month")
+    assert desk.selected == 0
+    desk.tick(0)
+    assert desk.selected == 1
+    desk.status("Failed")
+    assert desk.selected == 0
+
+
+def test_a_row_that_a_job_changed_loses_its_tick_and_that_is_said(
+    analyst_desk: Desk, served: str
+) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=All+dates")
+    number = desk.cell(1, 2)
+    desk.tick(2)
+    of = INVOICES.table.c
+    with configured(served), writing() as connection:
+        record = connection.scalar(select(of.id).where(of.number == number))
+        connection.execute(
+            update(INVOICES.table)
+            .where(of.id == record)
+            .values(sync_status=2, sync_at=utc_now(), sync_error="refused once more")
+        )
+    desk.search(number)
+    assert desk.selected == 0
+    assert "changed since you ticked it" in desk.said
+
+
+def test_a_stale_selection_is_a_conflict_and_stays_untouched(
+    analyst_desk: Desk, served: str
+) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=All+dates")
+    stale, fresh = desk.cell(1, 3), desk.cell(1, 4)
+    desk.tick(3)
+    desk.tick(4)
+    of = INVOICES.table.c
+    with configured(served), writing() as connection:
+        connection.execute(
+            update(INVOICES.table)
+            .where(of.number == stale)
+            .values(sync_status=2, sync_at=utc_now(), sync_error="refused meanwhile")
+        )
+    desk.click("Send back to Pending")
+    desk.apply()
+    said = re.sub(r"\s+", " ", desk.said)
+    assert "1 invoice moved to Pending" in said
+    assert "1 changed by someone else meanwhile, left untouched" in said
+    assert stale in said
+    assert fresh not in said.split("Left untouched")[1].split("failed")[0]
+
+
+def test_pending_has_no_date_range(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=This+month")
+    expect(desk.page.get_by_label("Date Range", exact=True)).to_be_enabled()
+    desk.status("Pending")
+    expect(desk.page.get_by_label("Date Range", exact=True)).to_be_disabled()
+    assert " before " not in desk.headline
+
+
+def test_a_list_pasted_from_a_spreadsheet_finds_exactly_its_numbers(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=All+dates")
+    numbers = desk.numbers(4)
+    desk.page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(numbers))
+    field = desk.page.get_by_label("Search", exact=True)
+    field.click()
+    field.press("ControlOrMeta+v")
+    field.press("Enter")
+    desk.settle()
+    assert desk.matching == len(numbers)
+
+
+def test_a_search_without_a_hit_says_where_it_would_hit(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_status=Complete")
+    number = desk.cell(1, 0)
+    desk.status("Failed")
+    desk.search(number)
+    assert desk.matching == 0
+    assert "finds 1 in Complete" in desk.said
+    desk.click("1 Complete")
+    assert desk.matching == 1
+
+
+def test_the_copied_link_writes_every_filter_out(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/invoices")
+    headline = desk.headline
+    desk.click("Copy link")
+    link = desk.page.get_by_test_id("stCode").inner_text().strip()
+    given = parse_qs(urlsplit(link).query)
+    assert given["invoices_status"] == ["Failed"]
+    assert given["invoices_range"] == ["Custom"]
+    assert len(given["invoices_dates"]) == 2
+    desk.page.goto(link)
+    desk.settle()
+    assert desk.headline == headline
+
+
+def test_filters_stand_in_the_address_and_survive_a_reload(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/bills")
+    desk.status("Complete")
+    desk.search("S")
+    headline, address = desk.headline, desk.page.url
+    assert "bills_status=Complete" in address
+    assert "bills_search=S" in address
+    desk.page.reload()
+    desk.settle()
+    assert desk.headline == headline
+
+
+def test_what_lies_before_the_window_is_one_click_away(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=Last+30+days")
+    inside = desk.matching
+    offer = desk.page.get_by_role("button", name=re.compile("more failed before"))
+    outside = int(re.findall(r"([\d,]+) more failed", offer.inner_text())[0].replace(",", ""))
+    offer.click()
+    desk.settle()
+    assert desk.matching == inside + outside
+
+
+def test_a_tampered_address_gets_one_sentence_each(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    for query, sentence in (
+        ("invoices_status=bogus", "There is no sync status “bogus”"),
+        (
+            "invoices_range=Custom&invoices_dates=2026-03-01&invoices_dates=2026-02-01",
+            "reversed; they are swapped",
+        ),
+        (
+            "invoices_range=Custom&invoices_dates=9999-01-01&invoices_dates=9999-12-31",
+            "limited to 1 Jan 2000 through today",
+        ),
+        ("invoices_search=" + "A" * 10_000, "longer than 8,000 characters"),
+        ("invoices_party=%3Cscript%3Ealert(1)%3C/script%3E", "There is no payer"),
+        ("invoices_sort='%3B%20DROP%20TABLE%20invoice%3B--", "There is no sort order"),
+        ("invoices_range=Custom&invoices_dates=junk", "could not be read"),
+    ):
+        desk.open(f"/invoices?{query}")
+        assert desk.said.count(sentence) == 1, query
+        assert "Traceback" not in desk.said
+        assert "SELECT" not in desk.said
+
+
+def test_text_from_the_books_is_shown_as_text(analyst_desk: Desk, served: str) -> None:
+    desk = analyst_desk
+    hostile = "**bold** <img src=x onerror=alert(1)> [x](http://x.example) =1+1 :red[no] $a$ `c`"
+    desk.page.on("dialog", lambda _: (_ for _ in ()).throw(AssertionError("a script ran")))
+    desk.open("/invoices?invoices_range=All+dates")
+    number = desk.cell(1, 5)
+    of = INVOICES.table.c
+    with configured(served), writing() as connection:
+        connection.execute(
+            update(INVOICES.table)
+            .where(of.number == number)
+            .values(sync_status=2, sync_at=utc_now(), sync_error=hostile)
+        )
+    desk.search(number)
+    drawer = desk.open_record(0)
+    expect(drawer.get_by_test_id("stCode")).to_contain_text(hostile)
+    expect(drawer.get_by_role("table").last).to_contain_text(hostile)
+    assert drawer.locator("img, strong:has-text('bold')").count() == 0
+
+
+def test_a_record_has_an_address_of_its_own(analyst_desk: Desk) -> None:
+    desk = analyst_desk
+    desk.open("/bills?bills_range=All+dates")
+    drawer = desk.open_record(0)
+    address = drawer.get_by_role("link", name="Open on its own page").get_attribute("href") or ""
+    number = desk.cell(1, 0)
+    desk.open(address)
+    assert desk.headline == f"Bill {number}"
+    for wrong in ("?entity=bills&id=999999999", "?entity=bills&id=1'--", "?entity=x&id=1", ""):
+        desk.open(f"/record{wrong}")
+        assert "list" in desk.said
+        assert "Traceback" not in desk.said

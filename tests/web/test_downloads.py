@@ -1,0 +1,77 @@
+"""The one door for files."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import openpyxl
+import pytest
+
+from synchist import accounts
+from synchist.entities import BY_SLUG
+from synchist.roles import Role
+from tests.web.conftest import OPERATOR, Browse
+from tests.world import World
+
+Events = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.mark.parametrize("slug", BY_SLUG)
+def test_a_workbook_is_an_attachment(
+    people: None, world: World, browse: Browse, events: Events, slug: str
+) -> None:
+    answer = browse("ana").get(f"/export/{slug}.xlsx?{slug}_status=Complete")
+    assert answer.status_code == 200
+    headers = answer.headers
+    assert headers["content-type"].startswith("application/vnd.openxmlformats")
+    assert headers["content-disposition"].startswith('attachment; filename="')
+    assert "filename*=UTF-8''" in headers["content-disposition"]
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    book = openpyxl.load_workbook(BytesIO(answer.content))
+    assert book.sheetnames[0] == BY_SLUG[slug].title
+    assert book.worksheets[0].max_row > 1
+    assert [actor for actor, _ in events("export")] == ["Ana Example"]
+
+
+def test_who_may_not_export_reads_one_sentence(
+    people: None, world: World, browse: Browse, events: Events
+) -> None:
+    answer = browse("vic").get("/export/invoices.xlsx")
+    assert answer.status_code == 403
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "content-disposition" not in answer.headers
+    assert "Your account may not export." in answer.text
+    assert events("denied") == [("Vic Example", "export invoices")]
+    assert events("export") == []
+
+
+def test_hide_export_counts_at_the_next_download(
+    people: None, world: World, browse: Browse
+) -> None:
+    ana = browse("ana")
+    assert ana.get("/export/invoices.xlsx").status_code == 200
+    accounts.grant(OPERATOR, "ana", Role.HIDE_EXPORT)
+    assert ana.get("/export/invoices.xlsx").status_code == 403
+
+
+@pytest.mark.parametrize("login", [None, "bob"])
+def test_without_the_role_there_is_no_download(
+    people: None, world: World, browse: Browse, events: Events, login: str | None
+) -> None:
+    answer = browse(login).get("/export/invoices.xlsx")
+    assert answer.status_code == 303
+    assert answer.content == b""
+    assert events("export") == []
+
+
+@pytest.mark.parametrize("path", ["nothing.xlsx", "invoice.xlsx", "Invoices.xlsx"])
+def test_an_unknown_list_is_not_found(people: None, browse: Browse, path: str) -> None:
+    assert browse("ana").get(f"/export/{path}").status_code == 404
+
+
+def test_asking_for_the_headers_alone_exports_nothing(
+    people: None, world: World, browse: Browse, events: Events
+) -> None:
+    assert browse("ana").head("/export/invoices.xlsx").status_code == 404
+    assert events("export") == []

@@ -1,0 +1,52 @@
+"""What a request says, and how little of it is believed."""
+
+import pytest
+
+from synchist.web.request import is_loopback, local_target
+
+
+@pytest.mark.parametrize(
+    ("target", "leads_to"),
+    [
+        ("/", "/"),
+        ("/invoices", "/invoices"),
+        ("/invoices?invoices_status=Failed", "/invoices?invoices_status=Failed"),
+        ("/record?url=https://example.com//x", "/record?url=https://example.com//x"),
+        ("/export/invoices.xlsx?invoices_status=Failed", "/invoices?invoices_status=Failed"),
+        ("/export/bill_payments.xlsx", "/bill_payments"),
+        ("", "/"),
+        ("invoices", "/"),
+        ("https://evil.example", "/"),
+        ("//evil.example", "/"),
+        ("///evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("\\\\evil.example", "/"),
+        ("/x\\y", "/"),
+        ("/x//evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("/\n/evil.example", "/"),
+        ("/x\r\nset-cookie: a=b", "/"),
+        ("/x\x00", "/"),
+        (" /x", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/sign-in", "/"),
+        ("/sign-in?next=/sign-in", "/"),
+        ("/sign-in/", "/"),
+        ("/sign-out", "/"),
+        ("/" + "x" * 20_000, "/"),
+    ],
+)
+def test_only_pages_of_this_site_are_targets(target: str, leads_to: str) -> None:
+    assert local_target(target) == leads_to
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
+def test_addresses_of_this_computer(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "unknown", "0.0.0.0", "::", "192.0.2.1", "localhost.evil.example", "127.0.0.1x"]
+)
+def test_addresses_of_others(host: str) -> None:
+    assert not is_loopback(host)
