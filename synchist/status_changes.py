@@ -179,7 +179,8 @@ def _begin(
 ) -> bool:
     """Store the operation; False where its id is already taken."""
     dialect_insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
-    done = connection.execute(
+    # RETURNING and not rowcount, which is unknown after an INSERT on PostgreSQL.
+    begun = connection.scalar(
         dialect_insert(operation)
         .values(
             id=identity,
@@ -195,8 +196,9 @@ def _begin(
             requested=requested,
         )
         .on_conflict_do_nothing()
+        .returning(operation.c.id)
     )
-    return done.rowcount == 1
+    return begun is not None
 
 
 def _same_content(connection: Connection, identity: str, digest: str) -> None:

@@ -6,6 +6,7 @@ this selection at once, through the ids that this very grid was given.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -52,16 +53,27 @@ def generation(entity: Entity) -> int:
 
 
 def fold(entity: Entity, editor: str, rows: Sequence[Row]) -> None:
-    """Take over the ticks of a grid. Whatever else it claims was edited is ignored."""
-    chosen = current(entity)
-    for position, edits in st.session_state[editor].get("edited_rows", {}).items():
-        if not 0 <= int(position) < len(rows) or not isinstance(edits.get("Select"), bool):
+    """Take over the ticks of a grid, in its callback."""
+    edits = st.session_state[editor].get("edited_rows", {})
+    st.session_state[f"{entity.slug}_selection"] = folded(current(entity), edits, rows)
+
+
+def folded(
+    chosen: Mapping[int, Ticked], edits: Mapping[Any, Any], rows: Sequence[Row]
+) -> dict[int, Ticked]:
+    """The selection after a grid's edits by position. Whatever else they claim is ignored: a
+    client can send positions, columns and values that the grid never offered."""
+    after = dict(chosen)
+    for position, edit in edits.items():
+        ticked = edit.get("Select") if isinstance(edit, Mapping) else None
+        if not 0 <= int(position) < len(rows) or not isinstance(ticked, bool):
             continue
         row = rows[int(position)]
-        if edits["Select"]:
-            chosen[row.record_id] = row.ticked
+        if ticked:
+            after[row.record_id] = row.ticked
         else:
-            chosen.pop(row.record_id, None)
+            after.pop(row.record_id, None)
+    return after
 
 
 def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> int:

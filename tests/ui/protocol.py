@@ -1,0 +1,87 @@
+"""A client of Streamlit's own protocol, for what no browser would send."""
+
+import json
+from typing import Any, Self
+
+import httpx
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.sync.client import connect
+
+
+class Tab:
+    """One tab without a browser: it runs a page and collects the elements that come back."""
+
+    def __init__(self, address: str, page: str, who: str) -> None:
+        reply = httpx.post(
+            f"{address}/sign-in",
+            data={"demo": who, "next": "/"},
+            headers={"Origin": address},
+        )
+        cookie = f"synchist_session={reply.cookies['synchist_session']}"
+        self.connecting = connect(
+            address.replace("http", "ws") + "/_stcore/stream",
+            additional_headers={"Cookie": cookie},
+            origin=address,
+            subprotocols=["streamlit"],
+            max_size=None,
+        )
+        self.page = page
+        self.elements: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self.socket = self.connecting.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.connecting.__exit__(*error)
+
+    def run(self, *states: WidgetState) -> None:
+        """Run the page's script with these widget states, whatever they claim."""
+        message = BackMsg()
+        message.rerun_script.page_name = self.page
+        message.rerun_script.widget_states.widgets.extend(states)
+        self.socket.send(message.SerializeToString())
+        self.elements = []
+        while True:
+            received = ForwardMsg()
+            received.ParseFromString(self.socket.recv(timeout=60))
+            if received.HasField("delta") and received.delta.HasField("new_element"):
+                self.elements.append(received.delta.new_element)
+            if (
+                received.HasField("script_finished")
+                and received.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
+            ):
+                return
+
+    def texts(self) -> str:
+        """All Markdown, headings and alerts that the last run has shown."""
+        shown = []
+        for element in self.elements:
+            kind = element.WhichOneof("type")
+            body = getattr(getattr(element, kind), "body", "")
+            shown.append(body if isinstance(body, str) else "")
+        return "\n".join(shown)
+
+    def grid(self) -> Any:
+        """The grid's element."""
+        return next(
+            element.dataframe
+            for element in self.elements
+            if element.WhichOneof("type") == "dataframe" and element.dataframe.id
+        )
+
+    def button(self, label: str) -> Any:
+        """The element of a button."""
+        return next(
+            element.button
+            for element in self.elements
+            if element.WhichOneof("type") == "button" and element.button.label == label
+        )
+
+
+def edits(grid: Any, edited_rows: dict[str, Any]) -> WidgetState:
+    """A state in which a grid claims to have been edited like this."""
+    content = {"edited_rows": edited_rows, "added_rows": [{"number": "X"}], "deleted_rows": [0]}
+    return WidgetState(id=grid.id, string_value=json.dumps(content))
