@@ -126,7 +126,7 @@ def _links(connection: Connection, entity: Entity, record_id: int) -> tuple[Link
         .where(link.own == record_id)
         .order_by(table.c.number)
     )
-    return tuple(Link(*row[:5], SyncStatus(row[5])) for row in rows.tuples())
+    return tuple(Link(*row[:5], SyncStatus(row[5])) for row in rows)
 
 
 def load_events(connection: Connection, entity: Entity, record_id: int) -> list[Event]:

@@ -235,7 +235,7 @@ def _change_entity(
         .order_by(table.c.id)
         .with_for_update(skip_locked=True)
     )
-    current: dict[int, int] = dict(obtained.tuples().all())
+    current: dict[int, int] = dict(obtained.all())
     absent = [key for key in ids if key not in current]
     locked = set(
         connection.scalars(select(table.c.id).where(table.c.id.in_(_among(connection, absent))))

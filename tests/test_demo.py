@@ -270,6 +270,25 @@ def test_small_demos_hold_the_exact_number_too(records: int) -> None:
     assert sum(made) == records
 
 
+def test_invoices_make_up_the_number_where_nothing_can_be_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("synchist.demo.broker.BLOCKED", 1.0)
+    batches = list(Broker(100, 3, A_DAY).batches())
+    assert sum(batch.records for batch in batches) == 100
+    assert not any(batch.rows[payment.key] for batch in batches for payment in PAYMENTS)
+
+
+@pytest.mark.parametrize(("records", "seed"), [(12, 7), (33, 19), (64, 21), (150, 19)])
+def test_no_payment_comes_before_its_invoice(records: int, seed: int) -> None:
+    """In these demos the last payments are for invoices of the very last day."""
+    (batch,) = Broker(records, seed, A_DAY).batches()
+    billed = {row["id"]: row["created_at"] for row in batch.rows["invoice"]}
+    paid = {row["id"]: row["created_at"] for row in batch.rows["invoice_payment"]}
+    for link in batch.rows["invoice_payment_application"]:
+        assert paid[link["invoice_payment_id"]] > billed[link["invoice_id"]]
+
+
 def test_another_seed_or_day_gives_another_story() -> None:
     def numbers(seed: int, day: date) -> list[object]:
         return [
@@ -293,9 +312,7 @@ def test_it_is_made_in_bounded_batches() -> None:
 
 
 @pytest.fixture(scope="module")
-def twenty_thousand(
-    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> str:
+def twenty_thousand(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("whole") / "demo.db"
     shutil.copy(sqlite_template, path)
     url = f"sqlite:///{path}"

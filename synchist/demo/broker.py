@@ -405,7 +405,9 @@ def _shares(days: Sequence[date]) -> list[float]:
         (0.4 + 1.6 * number / len(days)) * (1, 1, 1, 1, 1, 0.35, 0.1)[day.weekday()]
         for number, day in enumerate(days)
     ]
-    return [so_far / sum(weights) for so_far in accumulate(weights)]
+    # Not sum(): it may round differently, and the last share must be 1.
+    running = list(accumulate(weights))
+    return [so_far / running[-1] for so_far in running]
 
 
 def _blocking(entity: Entity) -> list[str]:

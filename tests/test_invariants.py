@@ -1,0 +1,119 @@
+"""The checker itself: each thing that must hold is noticed when it does not."""
+
+import pytest
+
+from synchist.db.engine import reading
+from synchist.db.tables import TRACKED
+from tests.conftest import SQLITE, Database
+from tests.invariants import violations
+from tests.world import World
+
+# The checks are the same SQL on both databases, and SQLite lets events be forged.
+pytestmark = pytest.mark.parametrize("database", [SQLITE], indirect=True)
+
+OPERATION = (
+    "INSERT INTO operation (id, at, actor, action, digest, requested)"
+    " SELECT '{}', at, actor, action, digest, {} FROM operation LIMIT 1"
+)
+ITEM = "INSERT INTO operation_item VALUES ('{}', 'invoice', {}, 2, 'applied')"
+
+
+def forged(record: int, **changes: str) -> str:
+    """A next event as the record's latest, but for the changes."""
+    columns = ["at", "recorded_at", "kind", "operation_id", "outcome_at", *TRACKED]
+    names = ", ".join(columns)
+    values = ", ".join(changes.get(column, column) for column in columns)
+    return (
+        f"INSERT INTO sync_event (entity, record_id, version, {names})"
+        f" SELECT entity, record_id, version + 1, {values} FROM sync_event"
+        f" WHERE entity = 'invoice' AND record_id = {record} ORDER BY version DESC LIMIT 1"
+    )
+
+
+TAMPERED = {
+    "operation x: its outcomes do not add up to what was requested.": [
+        OPERATION.format("x", 3),
+    ],
+    "invoice 1: an operation changed it without saying so.": [
+        OPERATION.format("x", 0),
+        "UPDATE invoice SET sync_status = 0, last_operation_id = 'x' WHERE id = 1",
+    ],
+    "invoice 1: an operation says that it changed it, but did not.": [
+        OPERATION.format("x", 1),
+        ITEM.format("x", 1),
+    ],
+    "invoice 1: an operation was applied to it more than once.": [
+        OPERATION.format("x", 1),
+        OPERATION.format("y", 1),
+        *(
+            f"UPDATE invoice SET sync_status = 0, last_operation_id = '{operation}' WHERE id = 1"
+            for operation in "xyx"
+        ),
+        ITEM.format("x", 1),
+        ITEM.format("y", 1),
+    ],
+    "invoice 1: a status change touched more than it may.": [
+        OPERATION.format("x", 1),
+        "UPDATE invoice SET sync_status = 0, amount = 1, last_operation_id = 'x' WHERE id = 1",
+        ITEM.format("x", 1),
+    ],
+    "invoice 2: a status change touched more than it may.": [
+        OPERATION.format("x", 1),
+        "UPDATE invoice SET sync_error = 'Other', last_operation_id = 'x' WHERE id = 2",
+        ITEM.format("x", 2),
+    ],
+    "invoice 3: a status change touched more than it may.": [
+        OPERATION.format("x", 1),
+        "UPDATE invoice SET sync_at = NULL, last_operation_id = 'x' WHERE id = 3",
+        ITEM.format("x", 3),
+    ],
+    "invoice 1: it was closed for a reason without being Complete.": [
+        forged(1, closed_reason="'other'"),
+    ],
+    "invoice 1: an event other than the first is called created, or the first is not.": [
+        forged(1, kind="'created'"),
+    ],
+    "invoice 1: an attempt does not carry its own time.": [
+        forged(1, kind="'attempt'", at="recorded_at"),
+    ],
+    "invoice 1: its version is not the number of its events.": [
+        forged(1, kind="'direct'"),
+    ],
+    "The trigger bill_guard_delete is missing, disabled or altered.": [
+        "DROP TRIGGER bill_guard_delete",
+    ],
+    "bill 1: replaying its events does not give the row.": [
+        "DROP TRIGGER bill_updated",
+        "UPDATE bill SET amount = 1 WHERE id = 1",
+    ],
+    "bill 1: it has events but is not there.": [
+        "DROP TRIGGER bill_guard_delete",
+        "DELETE FROM bill WHERE id = 1",
+    ],
+}
+
+
+@pytest.mark.tampered
+@pytest.mark.parametrize(("sentence", "statements"), TAMPERED.items(), ids=TAMPERED.keys())
+def test_what_does_not_hold_is_noticed(
+    database: Database, world: World, sentence: str, statements: list[str]
+) -> None:
+    with database.bare() as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    with reading() as connection:
+        assert sentence in violations(connection)
+
+
+def test_a_failure_made_by_hand_may_bring_its_error(database: Database, world: World) -> None:
+    """Failed needs an error; where none was, the operation says who moved it."""
+    with database.bare() as connection:
+        for statement in (
+            OPERATION.format("x", 1),
+            "UPDATE invoice SET sync_status = 2, sync_error = 'Marked as failed by Ada: recalled',"
+            f" last_operation_id = 'x' WHERE id = {world.invoice['complete']}",
+            ITEM.format("x", world.invoice["complete"]),
+        ):
+            connection.execute(statement)
+        connection.commit()
