@@ -11,7 +11,7 @@ class SyncStatus(IntEnum):
     FAILED = 2
 
     def __bool__(self) -> bool:
-        """Pending is stored as 0 and is a status like the others: `status or …` must not skip it."""
+        """Pending is stored as 0, yet is a status like the others: no `or` may skip it."""
         return True
 
     @property

@@ -151,7 +151,9 @@ def _more(
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
     names = ("party", "billing", "connection", "currency", "differs")
-    active = sum(bool(st.session_state.get(key(entity, name))) for name in names)
+    # On the first run no widget has a value yet; then the address tells.
+    keys = [key(entity, name) for name in names]
+    active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
     label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
     with st.popover(label, icon=":material/tune:"):
