@@ -49,6 +49,17 @@ def _one_line(function: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+def _when_ready(function: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command on a database that is ready, or says how to make it so."""
+
+    @wraps(function)
+    def prepared(*args: Any, **options: Any) -> None:
+        prepare()
+        function(*args, **options)
+
+    return _one_line(prepared)
+
+
 def _principal() -> Principal:
     return Principal.command_line(getpass.getuser())
 
@@ -59,13 +70,19 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--port", default=8501, show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8501,
+    show_default=True,
+    help="Where to listen.",
+)
 @_one_line
 def run(port: int) -> None:
     """Prepare the database, make the demo if nothing is configured yet, and serve the pages."""
     _free(port)
     prepare()
-    if not settings().database_url and _empty():
+    if not settings().database_url and _untouched():
         click.echo("No database is configured: making a demo with made-up data.")
         _make_demo(20_000, 1)
     click.echo(f"Synchist serves on http://localhost:{port}  (stop it with Ctrl+C)")
@@ -84,13 +101,20 @@ def _free(port: int) -> None:
             raise PortBusy(port) from None
 
 
-def _empty() -> bool:
+def _untouched() -> bool:
+    """Whether nobody has begun to use the database: then it may become the demo."""
     with reading() as connection:
-        return queries.is_empty(connection)
+        return queries.is_empty(connection) and not accounts.has_accounts(connection)
 
 
 @main.command(name="demo")
-@click.option("--records", default=20_000, show_default=True, help="How many records.")
+@click.option(
+    "--records",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    help="How many records.",
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same data.")
 @_one_line
 def make_demo(records: int, seed: int) -> None:
@@ -127,7 +151,7 @@ def users() -> None:
 @click.option("--name", prompt=True, help="The person's name, as the history will show it.")
 @click.option("--prompt", "ask", is_flag=True, help="Type a password instead of generating one.")
 @click.option("--role", "roles", type=ROLES, multiple=True, help="Grant a role right away.")
-@_one_line
+@_when_ready
 def add(login: str, name: str, ask: bool, roles: tuple[str, ...]) -> None:
     """Add an account. Its password is generated and shown once, or prompted for."""
     password = _prompted() if ask else accounts.generated_password()
@@ -149,7 +173,7 @@ def _prompted() -> str:
 @users.command()
 @click.argument("login")
 @click.option("--prompt", "ask", is_flag=True, help="Type a password instead of generating one.")
-@_one_line
+@_when_ready
 def password(login: str, ask: bool) -> None:
     """Give an account a new password; its sessions end."""
     new = _prompted() if ask else accounts.generated_password()
@@ -162,7 +186,7 @@ def password(login: str, ask: bool) -> None:
 @users.command()
 @click.argument("login")
 @click.argument("role", type=ROLES)
-@_one_line
+@_when_ready
 def grant(login: str, role: str) -> None:
     """Grant a role."""
     accounts.grant(_principal(), login, Role(role))
@@ -172,7 +196,7 @@ def grant(login: str, role: str) -> None:
 @users.command()
 @click.argument("login")
 @click.argument("role", type=ROLES)
-@_one_line
+@_when_ready
 def revoke(login: str, role: str) -> None:
     """Take a role away; it counts from the next click on."""
     accounts.revoke(_principal(), login, Role(role))
@@ -181,7 +205,7 @@ def revoke(login: str, role: str) -> None:
 
 @users.command()
 @click.argument("login")
-@_one_line
+@_when_ready
 def disable(login: str) -> None:
     """Disable an account and end its sessions."""
     accounts.disable(_principal(), login)
@@ -189,7 +213,7 @@ def disable(login: str) -> None:
 
 
 @users.command(name="list")
-@_one_line
+@_when_ready
 def list_users() -> None:
     """List the accounts and their roles."""
     with reading() as connection:

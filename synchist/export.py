@@ -1,7 +1,7 @@
 """Excel files of what a list shows: the same query as the grid, typed cells, no formulas."""
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 
 import pandas as pd
 from rustpy_xlsxwriter import Format, write_worksheets
@@ -23,8 +23,12 @@ EXCEL_TEXT = 32_767
 
 CUT = " … (cut: Excel holds no more)"
 
+EXCEL_YEAR = 1900
+"""The first year of Excel's calendar."""
+
 _FORMATS = {
-    Kind.MONEY: "#,##0.00",
+    # The third decimal shows only where a currency has one that is not 0.
+    Kind.MONEY: "#,##0.00#",
     Kind.MOMENT: "yyyy-mm-dd hh:mm",
     Kind.DAY: "yyyy-mm-dd",
 }
@@ -93,12 +97,25 @@ def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     for column in columns:
         if column.kind in (Kind.TEXT, Kind.LONG_TEXT):
             shown[column.key] = shown[column.key].map(_text, na_action="ignore")
-    return shown.rename(columns={column.key: column.label for column in columns})
+        elif column.kind is Kind.DAY:
+            shown[column.key] = shown[column.key].map(_dated, na_action="ignore")
+        elif column.kind is Kind.MOMENT and (shown[column.key].dt.year < EXCEL_YEAR).any():
+            moments = shown[column.key].astype(object)
+            shown[column.key] = moments.map(_dated, na_action="ignore")
+    # The writer would append a named index as one more column.
+    labels = {column.key: column.label for column in columns}
+    return shown.rename(columns=labels).reset_index(drop=True)
 
 
 def _text(value: str) -> str:
     """A text as a cell can hold it. The writer stores every text as text, never as a formula."""
     return value if len(value) <= EXCEL_TEXT else value[: EXCEL_TEXT - len(CUT)] + CUT
+
+
+def _dated(value: date) -> date | str:
+    """A day or moment as a cell can hold it: one before Excel's calendar, a slip of the pen, as
+    text, where the writer would leave a blank."""
+    return value if value.year >= EXCEL_YEAR else str(value)
 
 
 def _about(

@@ -188,7 +188,8 @@ def _what(row: Any, before: Any) -> str:
             SyncStatus.COMPLETE: "Synced",
             SyncStatus.PENDING: "Sync attempt ended without a result",
         }[now]
-        closed = before.kind == EventKind.OPERATION and was is SyncStatus.COMPLETE
+        # Only a person's closing has a reason, and it stands through changes of the TMS.
+        closed = before.closed_reason and before.actor
         return f"{tried}, after {before.actor} had closed it" if closed else tried
     if row.kind == EventKind.OPERATION:
         moved = f"{was.label} to {now.label}"

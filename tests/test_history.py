@@ -86,7 +86,8 @@ def test_the_stories_of_the_world(database: Database, world: World) -> None:
 
 def test_an_event_carries_the_state_after_it(database: Database, world: World) -> None:
     synced, failed, created = told(BILLS, world.bill["recovered"])
-    assert [event.at for event in (synced, failed, created)] == [noon(2), noon(12), noon(90)]
+    an_hour_later = noon(2) + timedelta(hours=1)
+    assert [event.at for event in (synced, failed, created)] == [an_hour_later, noon(12), noon(90)]
     assert [event.status for event in (synced, failed, created)] == [COMPLETE, FAILED, PENDING]
     assert [event.error for event in (synced, failed, created)] == [None, NOT_MAPPED, None]
     assert [event.reference for event in (synced, failed, created)] == ["QB-5003", None, None]

@@ -1,8 +1,9 @@
 """What a request says, and how little of it is believed."""
 
 import pytest
+from starlette.types import Scope
 
-from synchist.web.request import is_loopback, local_target
+from synchist.web.request import is_from_this_computer, is_loopback, local_target
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,31 @@ def test_addresses_of_this_computer(host: str) -> None:
 )
 def test_addresses_of_others(host: str) -> None:
     assert not is_loopback(host)
+
+
+def asked(address: str, **headers: str) -> Scope:
+    pairs = {"host": "localhost:8501"} | {name.replace("_", "-"): v for name, v in headers.items()}
+    encoded = [(name.encode(), value.encode()) for name, value in pairs.items()]
+    return {"type": "http", "client": (address, 50_000), "headers": encoded}
+
+
+def test_a_browser_on_this_computer() -> None:
+    assert is_from_this_computer(asked("127.0.0.1"))
+    assert is_from_this_computer(asked("::1", host="[::1]:8501"))
+    assert is_from_this_computer(asked("127.0.0.1", host="LOCALHOST"))
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        asked("192.0.2.7"),
+        asked("127.0.0.1", via="1.1 proxy"),
+        asked("127.0.0.1", x_forwarded_prefix="/sync"),
+        asked("127.0.0.1", host="sync.example.com"),
+        asked("127.0.0.1", host="localhost.evil.example"),
+        asked("127.0.0.1", host=""),
+        {"type": "http", "client": None, "headers": [(b"host", b"localhost")]},
+    ],
+)
+def test_a_browser_elsewhere_or_behind_a_proxy(scope: Scope) -> None:
+    assert not is_from_this_computer(scope)

@@ -1,0 +1,390 @@
+"""The command line: what an administrator types, reads and can't get wrong."""
+
+import getpass
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import func, make_url, select, text
+
+from synchist import accounts
+from synchist.accounts import SignInFailed
+from synchist.cli import main
+from synchist.db.engine import reading, writing
+from synchist.db.prepare import is_current, is_demo
+from synchist.db.tables import ENTITY_TABLES, access_event, account
+from synchist.db.triggers import broken_triggers
+from synchist.roles import Role
+from tests.conftest import ROOT, SQLITE, Database, configured
+from tests.world import World
+
+HERE = "192.0.2.7"
+SHOWN = re.compile(r"^Password, shown only now: (\S+)$", re.MULTILINE)
+
+
+def run(*arguments: str, typed: str | None = None) -> Result:
+    """A command in this process. Whatever it raises is the test's failure, except an exit."""
+    result = CliRunner().invoke(main, arguments, input=typed)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def done(*arguments: str) -> str:
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(*arguments: str) -> str:
+    """The one line that says why a command was not carried out."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.strip()
+
+
+def process(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as an administrator runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "synchist", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "SYNCHIST_DATABASE_URL": url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def ada(database: Database) -> str:
+    """An account that was added at the command line; its password."""
+    found = SHOWN.search(done("users", "add", "ada", "--name", "Ada Analyst"))
+    assert found
+    return found[1]
+
+
+def typing(monkeypatch: pytest.MonkeyPatch, *entries: str) -> None:
+    """What is typed, unseen, at the prompts for a password."""
+    remaining = iter(entries)
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: next(remaining))
+
+
+# ---------------------------------------------------------------- help
+
+
+def test_help_lists_the_commands() -> None:
+    said = done("--help")
+    for name in main.commands:
+        assert re.search(rf"^  {name} +[A-Z]", said, re.MULTILINE), name
+    assert set(main.commands) >= {"run", "demo", "db", "users"}
+
+
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [("db", {"upgrade"}), ("users", {"add", "disable", "grant", "list", "password", "revoke"})],
+)
+def test_help_of_a_group_lists_its_commands(group: str, names: set[str]) -> None:
+    said = done(group, "--help")
+    assert names <= set(re.findall(r"^  ([a-z]+) +[A-Z]", said, re.MULTILINE))
+
+
+def test_an_unknown_command_is_one_sentence_and_the_usage() -> None:
+    result = run("uesrs")
+    assert result.exit_code == 2
+    assert "No such command 'uesrs'" in result.stderr
+
+
+# ---------------------------------------------------------------- people
+
+
+def test_an_added_account_signs_in_with_the_password_shown(database: Database, ada: str) -> None:
+    assert len(ada) >= 20
+    session = accounts.session_of(accounts.sign_in("ada", ada, HERE))
+    assert session is not None
+    assert (session.name, session.roles) == ("Ada Analyst", frozenset())
+
+
+def test_a_password_is_shown_once_and_kept_as_a_hash(database: Database, ada: str) -> None:
+    assert ada not in done("users", "list")
+    with reading() as connection:
+        stored = connection.scalar(select(account.c.password_hash))
+        details = connection.scalars(select(access_event.c.detail)).all()
+    assert str(stored).startswith("$argon2id$")
+    assert not any(ada in detail for detail in details)
+
+
+@pytest.mark.parametrize("command", ["add", "password"])
+def test_a_password_is_never_an_argument(command: str) -> None:
+    """It would stand in the shell's history and in every list of processes."""
+    named = ("--name", "Ada") if command == "add" else ()
+    for option in ("--password", "--pass", "-p"):
+        result = run("users", command, "ada", *named, option, "a long enough password")
+        assert result.exit_code == 2
+        assert "No such option" in result.stderr
+    result = run("users", command, "ada", *named, "a long enough password")
+    assert "unexpected extra argument" in result.stderr
+
+
+def test_a_password_can_be_typed_unseen(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typing(monkeypatch, "correct horse battery", "correct horse battery")
+    assert done("users", "add", "ben", "--name", "Ben", "--prompt") == "Added ben.\n"
+    assert accounts.sign_in("ben", "correct horse battery", HERE)
+
+
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        (("correct horse battery", "correct horse bakery"), "The two passwords differ."),
+        (("short", "short"), "A password has at least 12 characters."),
+    ],
+)
+def test_a_typed_password_that_is_rejected(
+    database: Database, monkeypatch: pytest.MonkeyPatch, entries: tuple[str, str], why: str
+) -> None:
+    typing(monkeypatch, *entries)
+    assert refused("users", "add", "ben", "--name", "Ben", "--prompt").startswith(why)
+    with reading() as connection:
+        assert accounts.list_accounts(connection) == []
+
+
+def test_a_name_that_is_not_given_is_asked_for(database: Database) -> None:
+    result = run("users", "add", "ben", typed="Ben Broker\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Name: ")
+    assert "ben: Ben Broker; no role\n" in done("users", "list")
+
+
+def test_roles_are_granted_and_revoked(database: Database, ada: str) -> None:
+    token = accounts.sign_in("ada", ada, HERE)
+
+    def roles() -> frozenset[Role]:
+        session = accounts.session_of(token)
+        assert session is not None
+        return session.roles
+
+    said = done("users", "grant", "ada", "Accounting Sync")
+    assert said == "ada now holds Accounting Sync.\n"
+    assert roles() == {Role.ACCOUNTING_SYNC}
+    done("users", "grant", "ada", "hide export to excel")
+    assert roles() == {Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT}
+    said = done("users", "revoke", "ada", "accounting sync")
+    assert said == "ada no longer holds Accounting Sync.\n"
+    assert roles() == {Role.HIDE_EXPORT}
+
+
+def test_roles_can_be_granted_right_away(database: Database) -> None:
+    done(
+        *("users", "add", "ben", "--name", "Ben"),
+        *("--role", "Accounting Sync", "--role", "Hide Export To Excel"),
+    )
+    said = done("users", "list")
+    assert said == "ben: Ben; Accounting Sync, Hide Export To Excel\n"
+
+
+def test_the_list_says_who_may_what(database: Database, ada: str) -> None:
+    done("users", "add", "ben", "--name", "Ben", "--role", "Accounting Sync")
+    done("users", "add", "cleo", "--name", "Cleo", "--role", "Hide Export To Excel")
+    done("users", "disable", "cleo")
+    assert done("users", "list").splitlines() == [
+        "ada: Ada Analyst; no role",
+        "ben: Ben; Accounting Sync",
+        "cleo (disabled): Cleo; Hide Export To Excel",
+    ]
+
+
+def test_a_disabled_account_is_out_at_once(database: Database, ada: str) -> None:
+    token = accounts.sign_in("ada", ada, HERE)
+    assert done("users", "disable", "ada") == "Disabled ada.\n"
+    assert accounts.session_of(token) is None
+    with pytest.raises(SignInFailed):
+        accounts.sign_in("ada", ada, HERE)
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(database: Database, ada: str) -> None:
+    token = accounts.sign_in("ada", ada, HERE)
+    found = SHOWN.search(done("users", "password", "ada"))
+    assert found
+    assert found[1] != ada
+    assert accounts.session_of(token) is None
+    with pytest.raises(SignInFailed):
+        accounts.sign_in("ada", ada, HERE)
+    assert accounts.sign_in("ada", found[1], HERE)
+
+
+def test_what_is_done_at_the_command_line_is_recorded_as_such(database: Database, ada: str) -> None:
+    done("users", "grant", "ada", "Accounting Sync")
+    done("users", "disable", "ada")
+    of = access_event.c
+    with reading() as connection:
+        recorded = connection.execute(select(of.kind, of.actor, of.detail).order_by(of.id)).all()
+    who = f"cli:{getpass.getuser()}"
+    assert recorded == [
+        ("account_added", who, "ada"),
+        ("role_granted", who, "Accounting Sync to ada"),
+        ("account_disabled", who, "ada"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("grant", "nobody", "Accounting Sync"),
+        ("revoke", "nobody", "Accounting Sync"),
+        ("disable", "nobody"),
+        ("password", "nobody"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_unknown_login(database: Database, arguments: tuple[str, ...]) -> None:
+    assert refused("users", *arguments) == (
+        "There is no account 'nobody'. See them with: python -m synchist users list"
+    )
+
+
+def test_what_can_not_be_done_is_one_line(database: Database, ada: str) -> None:
+    done("users", "grant", "ada", "Accounting Sync")
+    assert "holds the role Accounting Sync already" in refused(
+        "users", "grant", "ada", "Accounting Sync"
+    )
+    assert "does not hold the role" in refused("users", "revoke", "ada", "Hide Export To Excel")
+    assert "exists already" in refused("users", "add", "ADA", "--name", "Another Ada")
+    assert "A login has up to 200 letters" in refused("users", "add", "a:b", "--name", "Colon")
+    assert done("users", "list") == "ada: Ada Analyst; Accounting Sync\n"
+
+
+def test_an_unknown_role_is_refused_with_the_ones_there_are(database: Database, ada: str) -> None:
+    for arguments in (
+        ("grant", "ada", "Administrator"),
+        ("revoke", "ada", "Administrator"),
+        ("add", "ben", "--name", "Ben", "--role", "Administrator"),
+    ):
+        result = run("users", *arguments)
+        assert result.exit_code == 2
+        for role in Role:
+            assert f"'{role.value.lower()}'" in result.stderr.lower()
+    assert done("users", "list") == "ada: Ada Analyst; no role\n"
+
+
+# ---------------------------------------------------------------- the database
+
+
+def test_the_demo_fills_an_empty_database(database: Database) -> None:
+    done("demo", "--records", "80", "--seed", "3")
+    with reading() as connection:
+        records = [
+            connection.scalar(select(func.count()).select_from(table)) for table in ENTITY_TABLES
+        ]
+        assert is_demo(connection)
+    assert sum(filter(None, records)) == 80
+
+
+def test_the_demo_is_never_made_among_other_data(database: Database, world: World) -> None:
+    result = run("demo", "--records", "80")
+    assert result.exit_code == 2
+    assert re.fullmatch(r"This database is already in use.*\n", result.stderr)
+    with reading() as connection:
+        assert not is_demo(connection)
+        assert accounts.list_accounts(connection) == []
+
+
+@pytest.mark.parametrize("records", ["0", "-5", "many"])
+def test_a_demo_of_nothing(database: Database, records: str) -> None:
+    result = run("demo", "--records", records)
+    assert result.exit_code == 2
+    assert "--records" in result.stderr
+    with reading() as connection:
+        assert not is_demo(connection)
+
+
+def test_upgrade_puts_the_triggers_back(database: Database) -> None:
+    assert done("db", "upgrade") == "The database is up to date.\n"
+    of = "" if database.dialect == SQLITE else " ON invoice"
+    name = "invoice_guard_delete" if database.dialect == SQLITE else "a_guard_delete"
+    with writing() as connection:
+        connection.execute(text(f"DROP TRIGGER {name}{of}"))
+        assert broken_triggers(connection)
+    done("db", "upgrade")
+    with reading() as connection:
+        assert broken_triggers(connection) == set()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def nothing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database that nobody has made ready."""
+    if request.param == SQLITE:
+        yield f"sqlite:///{tmp_path / 'new' / 'folder' / 'synchist.db'}"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE nothing")
+        yield make_url(server).set(database="nothing").render_as_string(hide_password=False)
+        connection.execute("DROP DATABASE nothing WITH (FORCE)")
+
+
+def test_upgrade_makes_a_database_ready(nothing: str) -> None:
+    with configured(nothing):
+        assert done("db", "upgrade") == "The database is up to date.\n"
+        with reading() as connection:
+            assert is_current(connection)
+            assert broken_triggers(connection) == set()
+
+
+def test_people_are_added_to_a_database_that_is_ready(nothing: str) -> None:
+    """An embedded one is made on the way; elsewhere it says which command comes first."""
+    with configured(nothing):
+        if nothing.startswith("sqlite"):
+            assert done("users", "list") == ""
+            done("users", "add", "ada", "--name", "Ada")
+            assert done("users", "list") == "ada: Ada; no role\n"
+        else:
+            for arguments in (("list",), ("add", "ada", "--name", "Ada"), ("disable", "ada")):
+                assert refused("users", *arguments).endswith("python -m synchist db upgrade")
+
+
+# ---------------------------------------------------------------- serving
+
+
+def test_a_port_in_use_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    """In a process of its own, since `run` would become the server."""
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = process("run", "--port", str(port), url=f"sqlite:///{tmp_path / 'synchist.db'}")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"Port {port} is in use by another program. Stop it, or take another port:"
+        f" make run PORT={port + 1}\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "http"])
+def test_a_port_that_is_none(port: str, tmp_path: Path) -> None:
+    ended = process("run", "--port", port, url=f"sqlite:///{tmp_path / 'synchist.db'}")
+    assert ended.returncode == 2
+    assert "Invalid value for '--port'" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_can_not_be_reached_is_one_sentence() -> None:
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
+        port = nobody.getsockname()[1]
+        ended = process("users", "list", url=f"postgresql://nobody@127.0.0.1:{port}/none")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("The database can't be reached right now.")
+    assert "Traceback" not in ended.stderr
