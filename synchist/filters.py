@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, and_, false, literal, or_
 
 from synchist.db.types import folded
 from synchist.entities import Entity, Sort
@@ -72,8 +72,9 @@ def search_terms(text: str) -> list[str]:
 
 
 def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
-    prefix = term.upper()
-    return and_(folded(column) >= prefix, folded(column) < prefix + "\U0010ffff")
+    # Folded by the database as well: SQLite leaves é as it is, Python would not.
+    prefix = folded(literal(term))
+    return and_(folded(column) >= prefix, folded(column) < folded(literal(term + "\U0010ffff")))
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Filters:
                 *(name.icontains(terms[0], autoescape=True) for name in names),
             )
         # A pasted list holds whole numbers; a few names in it are matched whole as well.
-        upper = [term.upper() for term in terms]
+        upper = [folded(literal(term)) for term in terms]
         return or_(
             *(folded(column).in_(upper) for column in entity.searched),
             folded(entity.party_name).in_(upper),
@@ -278,7 +279,11 @@ def parse(
     corrections: list[str] = []
 
     def given(name: str) -> list[str]:
-        return [value for value in parameters.get(f"{entity.slug}_{name}", ()) if value]
+        # No text in the database holds a NUL, and PostgreSQL refuses to be asked for one.
+        values = (
+            value.replace("\x00", "") for value in parameters.get(f"{entity.slug}_{name}", ())
+        )
+        return [value for value in values if value]
 
     filters = Filters()
     if status := given("status"):
@@ -307,7 +312,7 @@ def parse(
             corrections.append(
                 f"The search was longer than {LONGEST_SEARCH:,} characters; the rest is left out."
             )
-        filters = replace(filters, search=search[0][:LONGEST_SEARCH].replace("\x00", ""))
+        filters = replace(filters, search=search[0][:LONGEST_SEARCH])
     for name, label in (
         ("party", entity.party_label.lower()),
         ("billing", "billing organization"),

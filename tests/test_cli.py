@@ -294,7 +294,7 @@ def test_the_demo_fills_an_empty_database(database: Database) -> None:
 def test_the_demo_is_never_made_among_other_data(database: Database, world: World) -> None:
     result = run("demo", "--records", "80")
     assert result.exit_code == 2
-    assert re.fullmatch(r"This database is already in use.*\n", result.stderr)
+    assert re.fullmatch(r"This database is .*in use.*empty database\.\n", result.stderr)
     with reading() as connection:
         assert not is_demo(connection)
         assert accounts.list_accounts(connection) == []
