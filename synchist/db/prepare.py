@@ -71,6 +71,15 @@ def is_current(connection: Connection) -> bool:
     return MigrationContext.configure(connection).get_current_revision() == head
 
 
+def _stands(path: Path) -> bool:
+    """Whether the embedded database is there and current; then its triggers are only checked, so
+    that somebody who has taken one away is noticed and not covered up."""
+    if not path.exists():
+        return False
+    with reading() as connection:
+        return is_current(connection)
+
+
 def prepare() -> None:
     """Make the database ready, or say in one sentence what is in the way.
 
@@ -78,7 +87,8 @@ def prepare() -> None:
     refused, since a migration there is the administrator's decision. Raises DatabaseBehind,
     TriggersBroken, DatabaseUnavailable.
     """
-    if make_url(settings().url).get_backend_name() == "sqlite":
+    address = make_url(settings().url)
+    if address.get_backend_name() == "sqlite" and not _stands(Path(address.database or "")):
         upgrade()
     with reading() as connection:
         if not is_current(connection):

@@ -160,9 +160,14 @@ def test_any_folder_will_do(tmp_path: Path, folder: str) -> None:
 
 
 @only_sqlite
-def test_embedded_database_gets_its_triggers_back(database: Database) -> None:
+def test_a_missing_trigger_is_noticed_at_the_start_and_put_back_by_upgrade(
+    database: Database,
+) -> None:
     with writing() as connection:
         connection.exec_driver_sql("DROP TRIGGER invoice_updated")
+    with pytest.raises(prepare.TriggersBroken, match="invoice_updated"):
+        prepare.prepare()
+    prepare.upgrade()
     prepare.prepare()
     with reading() as connection:
         assert broken_triggers(connection) == set()
