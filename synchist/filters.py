@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, false, literal, or_
+from sqlalchemy import ColumnElement, and_, false, literal, select, union
 
+from synchist.db.tables import organization
 from synchist.db.types import folded
 from synchist.entities import Entity, Sort
 from synchist.settings import settings
@@ -119,12 +120,14 @@ class Filters:
     @property
     def looks_at_names(self) -> bool:
         """Whether the SQL refers to names of organizations or connections."""
-        return bool(self.search or self.party or self.billing or self.connection)
+        return bool(self.party or self.billing or self.connection)
 
-    def in_window(self, entity: Entity) -> list[ColumnElement[bool]]:
-        """The date range as SQL."""
+    def in_window(
+        self, entity: Entity, at: ColumnElement[datetime] | None = None
+    ) -> list[ColumnElement[bool]]:
+        """The date range as SQL; `at` stands for the column that it looks at."""
         start, end = self.days()
-        at = entity.table.c.outcome_at
+        at = entity.table.c.outcome_at if at is None else at
         conditions = []
         if start:
             conditions.append(at >= start_of(start))
@@ -150,27 +153,30 @@ class Filters:
         return conditions
 
     def _found(self, entity: Entity) -> ColumnElement[bool]:
+        """One index after the other, united: an OR over all of them could use none."""
         terms = search_terms(self.search)
         if not terms:
             return false()
+        of = entity.table.c
         if len(terms) == 1:
-            names = (entity.party_name, entity.billing_name)
-            return or_(
-                *(_begins(column, terms[0]) for column in entity.searched),
-                *(name.icontains(terms[0], autoescape=True) for name in names),
-            )
-        # A pasted list holds whole numbers; a few names in it are matched whole as well.
-        upper = [folded(literal(term)) for term in terms]
-        return or_(
-            *(folded(column).in_(upper) for column in entity.searched),
-            folded(entity.party_name).in_(upper),
-        )
+            matching = [_begins(column, terms[0]) for column in entity.searched]
+            named = organization.c.name.icontains(terms[0], autoescape=True)
+        else:
+            # A pasted list holds whole numbers; a few names in it are matched whole as well.
+            upper = [folded(literal(term)) for term in terms]
+            matching = [folded(column).in_(upper) for column in entity.searched]
+            named = folded(organization.c.name).in_(upper)
+        organizations = select(organization.c.id).where(named)
+        matching += [of.party_id.in_(organizations), of.billing_organization_id.in_(organizations)]
+        return of.id.in_(union(*(select(of.id).where(condition) for condition in matching)))
 
-    def conditions(self, entity: Entity) -> list[ColumnElement[bool]]:
+    def conditions(
+        self, entity: Entity, at: ColumnElement[datetime] | None = None
+    ) -> list[ColumnElement[bool]]:
         """All of it as SQL, to be joined by AND."""
         return [
             entity.table.c.sync_status == int(self.status),
-            *self.in_window(entity),
+            *self.in_window(entity, at),
             *self.beyond_status_and_window(entity),
         ]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, UnaryExpression, func, select
+from sqlalchemy.sql.operators import custom_op
 
 from synchist.currencies import exponent, sums
 from synchist.db.tables import connection as connection_table
@@ -104,6 +105,37 @@ def before_window(connection: Connection, entity: Entity, filters: Filters) -> T
     return found.get(filters.status, Total())
 
 
+def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
+    order, key = filters.order(entity), entity.table.c.id
+    return (order.by.desc() if order.descending else order.by.asc(), key.asc())
+
+
+def _page(
+    connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
+) -> Select[Any]:
+    """The ids of one page, in the chosen order."""
+    table, by = entity.table, filters.order(entity).by
+    is_own = by.table is table  # else the order is one of names
+    source = table if is_own and not filters.looks_at_names else entity.source
+    conditions = filters.conditions(entity)
+    if connection.dialect.name == "sqlite" and by is table.c.amount:
+        # SQLite would rather collect the whole date range by its index and sort that.
+        conditions = filters.conditions(entity, at=_unindexed(table.c.outcome_at))
+    return (
+        select(table.c.id)
+        .select_from(source)
+        .where(*conditions)
+        .order_by(*_order(entity, filters))
+        .limit(limit)
+        .offset(offset or None)
+    )
+
+
+def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same value, for which SQLite looks at no index (a unary plus)."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
 def load(
     connection: Connection,
     entity: Entity,
@@ -117,20 +149,18 @@ def load(
     money Int64 in minor units, moments datetime64 in UTC, days as dates, everything else as text;
     missing values are None, NaT or NA.
     """
-    order = filters.order(entity)
-    by = order.by.desc() if order.descending else order.by.asc()
-    rows = connection.execute(
-        select(
-            entity.table.c.id,
-            entity.table.c.version,
-            *(column.source.label(column.key) for column in entity.columns),
-        )
-        .select_from(entity.source)
-        .where(*filters.conditions(entity))
-        .order_by(by, entity.table.c.id)
-        .limit(limit)
-        .offset(offset or None)
-    ).all()
+    statement = select(
+        entity.table.c.id,
+        entity.table.c.version,
+        *(column.source.label(column.key) for column in entity.columns),
+    ).select_from(entity.source)
+    if limit is None:
+        statement = statement.where(*filters.conditions(entity))
+    else:
+        # Names are joined to the page alone, and not to all that is skipped on the way to it.
+        page = _page(connection, entity, filters, limit, offset).subquery()
+        statement = statement.where(entity.table.c.id.in_(select(page.c.id)))
+    rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
     names = ["id", "version", *(column.key for column in entity.columns)]
     values = zip(*rows, strict=True) if rows else [()] * len(names)
     data: dict[str, Any] = dict(zip(names, values, strict=True))

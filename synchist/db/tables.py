@@ -171,9 +171,11 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         Column("tms_id", String(64), nullable=False, unique=True, comment="the load key"),
         Column("number", String(60), nullable=False),
         Column("party_id", ForeignKey("organization.id"), nullable=False, index=True),
-        Column("billing_organization_id", ForeignKey("organization.id"), nullable=False),
+        Column(
+            "billing_organization_id", ForeignKey("organization.id"), nullable=False, index=True
+        ),
         Column("connection_id", ForeignKey("connection.id")),
-        Column("currency", String(3), nullable=False),
+        Column("currency", String(3), nullable=False, index=True),
         Column("amount", Minor, nullable=False),
         Column("tms_status", String(40), nullable=False),
         Column("accounting_date", Date),
@@ -200,7 +202,17 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         *_days("accounting_date"),
     )
     columns = table.c
-    Index(f"ix_{name}_outcome", columns.sync_status, columns.outcome_at.desc(), columns.id)
+    # The lists: newest first within a status. Currency and amount ride along, so that counts and
+    # sums of many records are read from the index alone.
+    Index(
+        f"ix_{name}_outcome",
+        columns.sync_status,
+        columns.outcome_at.desc(),
+        columns.id,
+        columns.currency,
+        columns.amount,
+    )
+    Index(f"ix_{name}_amount", columns.sync_status, columns.amount, columns.id, columns.outcome_at)
     # Upper case, so that a search by the first letters can use the index in any case.
     for key in ("number", "sync_reference", "shipment_id", "pro_number", "check_number"):
         if key in columns:

@@ -11,7 +11,7 @@ What a change is called, and what it does to `outcome_at`:
 kind        when                                           outcome_at
 ==========  =============================================  =====================================
 created     INSERT                                         `sync_at` if set, else `created_at`
-operation   `last_operation_id` differs                    now
+operation   `last_operation_id` differs                    `sync_at` if it differs, else now
 attempt     `sync_at` differs                              `sync_at`; `closed_reason` is cleared
 direct      another sync column differs, or nothing does   now, if a sync column differs
 tms         only columns of the TMS differ                 unchanged: no outcome has changed
@@ -40,6 +40,11 @@ _EVENT_COLUMNS = ", ".join(
 )
 
 
+def _fresh(differ: str) -> str:
+    """SQL for whether an update brings a new `sync_at`."""
+    return f"NEW.sync_at IS NOT NULL AND NEW.sync_at {differ} OLD.sync_at"
+
+
 def _kind(differ: str) -> str:
     """SQL for the kind of an update; `differ` is the dialect's null-safe inequality."""
 
@@ -48,7 +53,7 @@ def _kind(differ: str) -> str:
 
     return f"""CASE
         WHEN NEW.last_operation_id {differ} OLD.last_operation_id THEN 'operation'
-        WHEN NEW.sync_at IS NOT NULL AND NEW.sync_at {differ} OLD.sync_at THEN 'attempt'
+        WHEN {_fresh(differ)} THEN 'attempt'
         WHEN {any_differs(SYNC_COLUMNS)} THEN 'direct'
         WHEN {any_differs(_TMS_COLUMNS)} THEN 'tms'
         ELSE 'unchanged' END"""
@@ -113,8 +118,9 @@ def _sqlite_entity(name: str) -> Iterator[tuple[str, str]]:
                 f"({kind})",
                 "OLD.version + 1",
                 f"CASE {kind} WHEN 'attempt' THEN NEW.sync_at ELSE {_SQLITE_NOW} END",
-                f"CASE {kind} WHEN 'attempt' THEN NEW.sync_at WHEN 'tms' THEN OLD.outcome_at"
-                f" WHEN 'unchanged' THEN OLD.outcome_at ELSE {_SQLITE_NOW} END",
+                f"CASE WHEN {_fresh('IS NOT')} THEN NEW.sync_at"
+                f" WHEN {kind} IN ('tms', 'unchanged') THEN OLD.outcome_at"
+                f" ELSE {_SQLITE_NOW} END",
             )
         }
         UPDATE {name} SET (version, outcome_at, closed_reason) =
@@ -223,7 +229,7 @@ def _postgresql_functions() -> dict[str, str]:
         "synchist_stamp_update": f"""DECLARE kind text := {kind};
         BEGIN
             NEW.version := OLD.version + 1;
-            IF kind = 'attempt' THEN
+            IF {_fresh("IS DISTINCT FROM")} THEN
                 NEW.outcome_at := NEW.sync_at;
             ELSIF kind IN ('operation', 'direct') THEN
                 NEW.outcome_at := clock_timestamp();
@@ -243,8 +249,7 @@ def _postgresql_functions() -> dict[str, str]:
         "synchist_append_changed": f"""BEGIN
             {event}
             SELECT TG_TABLE_NAME, n.id, n.version,
-                CASE WHEN k.kind = 'attempt' OR n.outcome_at IS DISTINCT FROM o.outcome_at
-                    THEN n.outcome_at ELSE clock_timestamp() END,
+                CASE WHEN k.kind = 'attempt' THEN n.sync_at ELSE clock_timestamp() END,
                 clock_timestamp(),
                 CASE k.kind WHEN 'unchanged' THEN 'direct' ELSE k.kind END,
                 n.last_operation_id, n.outcome_at, {rows}
