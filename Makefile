@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format browser clean
+.PHONY: help run test lint format browser screenshots clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ browser: $(VENV)/test.stamp  ## make sure that there is a browser for the tests
 	fi; \
 	echo "The tests need a browser: install Chromium or Chrome, then run make test again."; \
 	exit 1
+
+screenshots: $(VENV)/test.stamp browser  ## take the README's pictures from a demo
+	@$(BIN)/python docs/screenshots.py
 
 clean:  ## remove what make has made; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
