@@ -4,19 +4,41 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import click
+import structlog
 
-from synchist import accounts, demo, queries
+from synchist import accounts, demo, export, loading, queries
 from synchist.accounts import Principal
 from synchist.db.engine import reading
-from synchist.db.prepare import prepare, upgrade
+from synchist.db.prepare import DatabaseBehind, TriggersBroken, is_current, prepare, upgrade
+from synchist.db.triggers import broken_triggers
+from synchist.entities import ENTITIES, Entity
 from synchist.errors import SynchistError
+from synchist.filters import EARLIEST, Filters, Window, today
 from synchist.roles import Role
 from synchist.settings import PROJECT, settings
+from synchist.statuses import SyncStatus
+
+LOG = PROJECT / "data" / "commands.log"
+"""Where commands log what went wrong; the terminal gets one sentence."""
+
+log = structlog.get_logger()
+
+KINDS = {entity.slug.replace("_", "-"): entity for entity in ENTITIES}
+"""What records are called on the command line: `invoice-payments`."""
+
+KIND = click.Choice(list(KINDS))
+STATUSES = click.Choice([status.label for status in SyncStatus], case_sensitive=False)
+DAY = click.DateTime(["%Y-%m-%d"])
+FILE = click.Path(path_type=Path)
 
 ROLES = click.Choice([role.value for role in Role], case_sensitive=False)
 
@@ -35,8 +57,40 @@ class PasswordRejected(SynchistError):
     """The two entries of a password differ."""
 
 
+class FileInTheWay(SynchistError):
+    """There is a file of that name already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already. Choose another name, or replace it: --force")
+
+
+class FileNotWritten(SynchistError):
+    """A file can't be written."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} can't be written: {error.strerror}.")
+
+
+class UnknownName(SynchistError):
+    """A filter names what is not there; an empty file would look like an answer."""
+
+    def __init__(self, label: str, value: str) -> None:
+        super().__init__(f"There is no {label} “{value}”. Write it exactly as the pages show it.")
+
+
+class RowsRefused(SynchistError):
+    """A load that writes nothing, since some rows can't be loaded."""
+
+    def __init__(self, refused: int, rows: int) -> None:
+        super().__init__(
+            f"Nothing is loaded: {refused:,} of {rows:,} rows are refused. Correct them, or load"
+            " the others with --skip-refused."
+        )
+
+
 def _one_line(function: Callable[..., None]) -> Callable[..., None]:
-    """An expected error is one sentence and exit code 2, without a traceback."""
+    """An error is one line: an expected one its sentence, with exit code 2; any other an id that
+    finds its traceback in the log, with exit code 1."""
 
     @wraps(function)
     def guarded(*args: Any, **options: Any) -> None:
@@ -45,8 +99,47 @@ def _one_line(function: Callable[..., None]) -> Callable[..., None]:
         except SynchistError as error:
             click.echo(str(error), err=True)
             sys.exit(2)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            identity = token_hex(4)
+            log.error("unexpected error of a command", error_id=identity, exc_info=error)
+            click.echo(
+                f"Something went wrong that was not foreseen. Tell support this error id:"
+                f" {identity}. The log is in {LOG}.",
+                err=True,
+            )
+            sys.exit(1)
 
     return guarded
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Log into a file while a command runs: what it says on the terminal is for people."""
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=_log_file,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _log_file(*_names: Any) -> Any:
+    """Opened with the first entry only; where there may be no file, the terminal has to do."""
+    try:
+        LOG.parent.mkdir(exist_ok=True)
+        return structlog.PrintLogger(LOG.open("a", encoding="utf-8"))
+    except OSError:
+        return structlog.PrintLogger(sys.stderr)
 
 
 def _when_ready(function: Callable[..., None]) -> Callable[..., None]:
@@ -64,9 +157,11 @@ def _principal() -> Principal:
     return Principal.command_line(getpass.getuser())
 
 
-@click.group()
-def main() -> None:
+@click.group(epilog="Exit codes: 0 done, 1 an error that was not foreseen, 2 refused.")
+@click.pass_context
+def main(context: click.Context) -> None:
     """Accounting sync history: what failed, why, and what to do."""
+    context.with_resource(_logging())
 
 
 @main.command()
@@ -139,6 +234,132 @@ def db_upgrade() -> None:
     """Bring the database to what this version needs, and put its triggers in place."""
     upgrade()
     click.echo("The database is up to date.")
+
+
+@db.command(name="check")
+@_one_line
+def db_check() -> None:
+    """Say whether the database is current and keeps the history; changes nothing."""
+    with reading() as connection:
+        if not is_current(connection):
+            raise DatabaseBehind
+        broken = broken_triggers(connection)
+    if broken:
+        raise TriggersBroken(broken)
+    click.echo("The database is up to date and keeps the history.")
+
+
+@main.command()
+@click.argument("kind", type=KIND)
+@click.argument("file", type=FILE, required=False)
+@click.option("--template", type=FILE, help="Write an example that loads: .csv or .xlsx.")
+@click.option("--dry-run", is_flag=True, help="Say what would be loaded, and write nothing.")
+@click.option("--skip-refused", is_flag=True, help="Load the other rows where some are refused.")
+@click.option(
+    "--create-organizations", is_flag=True, help="Make the organizations that are not there yet."
+)
+@click.option("--force", is_flag=True, help="Replace an example that is there already.")
+@_one_line
+def load(kind: str, file: Path | None, template: Path | None, force: bool, **options: bool) -> None:
+    """Create or update records from a csv or xlsx file.
+
+    A record is found by its tms_id, else by what tells it apart: docs/loading.md. Where any row is
+    refused, nothing is loaded.
+    """
+    entity = KINDS[kind]
+    if (file is None) == (template is None):
+        raise click.UsageError("Name one file: the one to load, or a --template to write.")
+    if template is not None:
+        _write(template, loading.template(entity, template), force)
+        click.echo(f"Wrote {template}.")
+    elif file is not None:
+        prepare()
+        report = loading.load(_principal(), entity, file, **options)
+        for refusal in report.refused:
+            click.echo(f"line {refusal.line}: {refusal.reason}", err=True)
+        if report.refused and not options["skip_refused"]:
+            raise RowsRefused(len(report.refused), report.rows)
+        _tell(entity, report)
+
+
+def _tell(entity: Entity, report: loading.Report) -> None:
+    if report.ignored:
+        click.echo(f"Columns that are not loaded: {', '.join(report.ignored)}.")
+    if report.outdated:
+        click.echo(
+            f"Sync columns left as they are: {entity.count(report.outdated)} know a later outcome"
+            " than the file."
+        )
+    click.echo(
+        f"{'Loaded' if report.written else 'Nothing is written. This would load'}"
+        f" {entity.count(report.rows - len(report.refused))}: {report.created:,} created,"
+        f" {report.updated:,} updated, {report.unchanged:,} unchanged;"
+        f" {len(report.refused):,} rows refused."
+    )
+
+
+@main.command(name="export")
+@click.argument("kind", type=KIND)
+@click.option("--out", type=FILE, required=True, help="The Excel file to write.")
+@click.option("--status", type=STATUSES, default="Failed", show_default=True, help="Sync status.")
+@click.option("--from", "start", type=DAY, help="First day; without any days, the past month.")
+@click.option("--to", "end", type=DAY, help="Last day, included.")
+@click.option("--search", default="", help="As on the page: numbers or names.")
+@click.option("--party", help="Payer or vendor, by name.")
+@click.option("--currency", help="Three letters.")
+@click.option("--differs", is_flag=True, help="Only where the synced amount differs.")
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@_when_ready
+def export_command(
+    kind: str, out: Path, force: bool, status: str, start: datetime, end: datetime, **other: Any
+) -> None:
+    """Write what a list shows to an Excel file."""
+    entity = KINDS[kind]
+    of = SyncStatus[status.upper()]
+    filters = Filters(of, **_window(of, start, end), **other)
+    _free_name(out, force)
+    _known(entity, filters)
+    _, content = export.workbook(_principal(), entity, filters)
+    _write(out, content, force)
+    click.echo(f"Wrote {out}: {filters.sentence(entity)}.")
+
+
+def _window(status: SyncStatus, start: datetime | None, end: datetime | None) -> dict[str, Any]:
+    """The days as filters have them; an open end reaches as far as there can be records."""
+    if start is None and end is None:
+        return {}
+    if status is SyncStatus.PENDING:
+        raise click.UsageError("Pending records have no date range: leave --from and --to out.")
+    first = start.date() if start else EARLIEST
+    last = end.date() if end else today()
+    if first > last:
+        raise click.UsageError(f"--from {first} lies after --to {last}.")
+    return {"window": Window.CUSTOM, "start": first, "end": last}
+
+
+def _known(entity: Entity, filters: Filters) -> None:
+    with reading() as connection:
+        known = queries.choices(connection, entity)
+    for name, label in (("party", entity.party_label.lower()), ("currency", "currency")):
+        value = getattr(filters, name)
+        if value is not None and value not in known[name]:
+            raise UnknownName(label, value)
+
+
+def _free_name(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise FileInTheWay(path)
+
+
+def _write(path: Path, content: bytes, force: bool) -> None:
+    """A new file; nothing that is there is replaced, unless forced."""
+    try:
+        with path.open("wb" if force else "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise FileInTheWay(path) from None
+    except OSError as error:
+        raise FileNotWritten(path, error) from None
 
 
 @main.group()

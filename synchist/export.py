@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from synchist import queries
 from synchist.accounts import Actor, NotAllowed, Principal, acting, record_access, viewing
+from synchist.currencies import to_decimal
 from synchist.entities import Column, Entity, Kind
 from synchist.errors import SynchistError
 from synchist.filters import Filters
@@ -120,21 +121,31 @@ def _dated(value: date) -> date | str:
 
 def _about(
     entity: Entity, filters: Filters, frame: pd.DataFrame, actor: Actor, now: datetime
-) -> pd.DataFrame:
-    """Who exported what and when, and the sums per currency to check it by."""
-    facts: list[tuple[str, str]] = [
+) -> list[dict[str, object]]:
+    """Who exported what and when, and the sums per currency to check it by, as numbers."""
+    facts: list[tuple[str, object]] = [
         ("What", filters.sentence(entity)),
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),
-        ("Rows", f"{len(frame):,}"),
+        ("Rows", len(frame)),
     ]
     for currency, group in frame.groupby("currency"):
-        total = queries.Total(len(group), {str(currency): int(group["amount"].sum())})
-        synced = queries.Total(0, {str(currency): int(group["synced_amount"].sum())})
-        facts.append((f"Sum of amounts, {currency}", total.money))
-        facts.append((f"Sum of synced amounts, {currency}", synced.money))
-    return pd.DataFrame(facts, columns=["What", "Value"])
+        known = group["synced_amount"].notna()
+        # A missing synced amount is unknown and no zero: the sum says of how many it is.
+        facts += [
+            (f"Sum of amounts, {currency}", _sum(group["amount"], str(currency))),
+            (f"Sum of synced amounts, {currency}", _sum(group["synced_amount"], str(currency))),
+            (f"Synced amounts known, {currency}", f"{known.sum():,} of {len(group):,}"),
+        ]
+    return [{"What": what, "Value": value} for what, value in facts]
+
+
+def _sum(minor: pd.Series, currency: str) -> float | None:
+    """A sum as an amount; None where not one value is known."""
+    if minor.isna().all():
+        return None
+    return float(to_decimal(int(minor.sum()), currency))
 
 
 def _name(entity: Entity, filters: Filters) -> str:

@@ -20,8 +20,8 @@ from synchist.settings import settings
 from synchist.statuses import SyncStatus
 
 EARLIEST = date(2000, 1, 1)
-LONGEST_SEARCH = 8_000
-MOST_TERMS = 500
+LONGEST_SEARCH = 40_000
+MOST_TERMS = 2_000
 
 
 class Window(StrEnum):
@@ -69,7 +69,7 @@ def search_terms(text: str) -> list[str]:
         parts = [part for part in re.split(r"[,\s]+", piece) if part]
         numbers = len(parts) > 1 and all(re.search(r"\d", part) for part in parts)
         terms.extend(parts if numbers else [piece])
-    return list(dict.fromkeys(term for term in terms if term))[:MOST_TERMS]
+    return list(dict.fromkeys(term for term in terms if term))
 
 
 def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
@@ -126,14 +126,18 @@ class Filters:
         self, entity: Entity, at: ColumnElement[datetime] | None = None
     ) -> list[ColumnElement[bool]]:
         """The date range as SQL; `at` stands for the column that it looks at."""
-        start, end = self.days()
         at = entity.table.c.outcome_at if at is None else at
-        conditions = []
-        if start:
-            conditions.append(at >= start_of(start))
-        if end:
-            conditions.append(at < start_of(end + timedelta(days=1)))
-        return conditions
+        return [~side for side in self.outside_window(at) if side is not None]
+
+    def outside_window(
+        self, at: ColumnElement[datetime]
+    ) -> tuple[ColumnElement[bool] | None, ColumnElement[bool] | None]:
+        """What lies before and after the date range as SQL; None where it has no such end."""
+        start, end = self.days()
+        return (
+            at < start_of(start) if start else None,
+            at >= start_of(end + timedelta(days=1)) if end else None,
+        )
 
     def beyond_status_and_window(self, entity: Entity) -> list[ColumnElement[bool]]:
         """Everything but status and dates as SQL: search and the filters under More."""
@@ -154,7 +158,7 @@ class Filters:
 
     def _found(self, entity: Entity) -> ColumnElement[bool]:
         """One index after the other, united: an OR over all of them could use none."""
-        terms = search_terms(self.search)
+        terms = search_terms(self.search)[:MOST_TERMS]
         if not terms:
             return false()
         of = entity.table.c
@@ -319,6 +323,10 @@ def parse(
                 f"The search was longer than {LONGEST_SEARCH:,} characters; the rest is left out."
             )
         filters = replace(filters, search=search[0][:LONGEST_SEARCH])
+        if (entries := len(search_terms(filters.search))) > MOST_TERMS:
+            corrections.append(
+                f"The search has {entries:,} entries; the first {MOST_TERMS:,} are used."
+            )
     for name, label in (
         ("party", entity.party_label.lower()),
         ("billing", "billing organization"),

@@ -42,11 +42,15 @@ class Charge:
 
 @dataclass(frozen=True)
 class Link:
-    """A payment of a document, or a document of a payment, and how much of it is applied."""
+    """A payment of a document, or a document of a payment, and how much of it is applied.
+
+    `applied` is in minor units of the payment's currency, `amount` in those of the linked record.
+    """
 
     record_id: int
     number: str
     applied: int
+    applied_currency: str
     amount: int
     currency: str
     status: SyncStatus
@@ -111,22 +115,25 @@ def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Ch
 
 
 def _links(connection: Connection, entity: Entity, record_id: int) -> tuple[Link, ...]:
-    link = entity.applications
-    table = BY_KEY[link.other_key].table
+    link, own = entity.applications, entity.table
+    other = BY_KEY[link.other_key].table
+    paying = own if "method" in own.c else other
     rows = connection.execute(
         select(
-            table.c.id,
-            table.c.number,
+            other.c.id,
+            other.c.number,
             link.table.c.amount,
-            table.c.amount,
-            table.c.currency,
-            table.c.sync_status,
+            paying.c.currency.label("applied_currency"),
+            other.c.amount,
+            other.c.currency,
+            other.c.sync_status,
         )
-        .join_from(link.table, table, link.other == table.c.id)
+        .join_from(link.table, other, link.other == other.c.id)
+        .join(own, link.own == own.c.id)
         .where(link.own == record_id)
-        .order_by(table.c.number)
+        .order_by(other.c.number)
     )
-    return tuple(Link(*row[:5], SyncStatus(row[5])) for row in rows)
+    return tuple(Link(*row[:6], SyncStatus(row[6])) for row in rows)
 
 
 def load_events(connection: Connection, entity: Entity, record_id: int) -> list[Event]:

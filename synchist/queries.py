@@ -8,11 +8,22 @@ people see, for the grid and for Excel alike.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Select, UnaryExpression, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    UnaryExpression,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.types import NullType
 
 from synchist.currencies import exponent, sums
 from synchist.db.tables import connection as connection_table
@@ -87,22 +98,23 @@ def other_statuses(
     return {other.status: total(connection, entity, other) for other in others}
 
 
-def before_window(connection: Connection, entity: Entity, filters: Filters) -> Total:
-    """What the same filters find before the first day of the date range."""
-    first_day = filters.in_window(entity)[:1] if filters.days()[0] else []
-    if not first_day:
-        return Total()
-    found = _totals(
-        connection,
-        entity,
-        filters,
-        [
+def outside_window(connection: Connection, entity: Entity, filters: Filters) -> tuple[Total, Total]:
+    """What the same filters find before the first and after the last day of the date range."""
+    at = entity.table.c.outcome_at
+    sides = []
+    for side in filters.outside_window(at):
+        conditions = [
             entity.table.c.sync_status == int(filters.status),
-            ~first_day[0],
             *filters.beyond_status_and_window(entity),
-        ],
-    )
-    return found.get(filters.status, Total())
+        ]
+        found = {} if side is None else _totals(connection, entity, filters, [*conditions, side])
+        sides.append(found.get(filters.status, Total()))
+    return sides[0], sides[1]
+
+
+def everywhere(connection: Connection, entity: Entity, filters: Filters) -> dict[SyncStatus, Total]:
+    """What the same search finds under every status and over all dates."""
+    return _totals(connection, entity, filters, filters.beyond_status_and_window(entity))
 
 
 def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
@@ -152,7 +164,7 @@ def load(
     statement = select(
         entity.table.c.id,
         entity.table.c.version,
-        *(column.source.label(column.key) for column in entity.columns),
+        *(_selected(column) for column in entity.columns),
     ).select_from(entity.source)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
@@ -161,17 +173,33 @@ def load(
         page = _page(connection, entity, filters, limit, offset).subquery()
         statement = statement.where(entity.table.c.id.in_(select(page.c.id)))
     rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
-    names = ["id", "version", *(column.key for column in entity.columns)]
-    values = zip(*rows, strict=True) if rows else [()] * len(names)
-    data: dict[str, Any] = dict(zip(names, values, strict=True))
-    for column in entity.columns:
-        if column.kind is Kind.MONEY:
-            data[column.key] = pd.array(data[column.key], dtype="Int64")
-        elif column.kind is Kind.MOMENT:
-            data[column.key] = pd.to_datetime(pd.Series(data[column.key], dtype=object), utc=True)
-        else:
-            data[column.key] = pd.Series(data[column.key], dtype=object)
-    return pd.DataFrame(data, columns=names).set_index("id")
+    ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(entity.columns))
+    index = pd.Index(ids, dtype="int64", name="id")
+    data = {"version": pd.Series(versions, index=index, dtype="int64")}
+    for column, of_column in zip(entity.columns, values, strict=True):
+        data[column.key] = _series(column, of_column, index)
+    return pd.DataFrame(data, index=index, copy=False)
+
+
+def _selected(column: Column) -> ColumnElement[Any]:
+    """A column as `load` selects it: moments as the driver has them, to be converted together."""
+    source = column.source
+    return (type_coerce(source, NullType()) if column.kind is Kind.MOMENT else source).label(
+        column.key
+    )
+
+
+def _series(column: Column, values: Sequence[Any], index: pd.Index) -> pd.Series:
+    """The values of a column with the type that `load` promises."""
+    if column.kind is Kind.MONEY:
+        return pd.Series(pd.array(values, dtype="Int64"), index=index)
+    if column.kind is not Kind.MOMENT:
+        return pd.Series(values, index=index, dtype=object)
+    if any(isinstance(value, datetime) for value in values):  # PostgreSQL
+        return pd.to_datetime(pd.Series(values, index=index, dtype=object), utc=True)
+    # SQLite's one form of a moment in UTC; read one by one, they would take as long as the query.
+    moments = np.array(values, dtype="datetime64[us]")
+    return pd.Series(pd.DatetimeIndex(moments).tz_localize("UTC"), index=index)
 
 
 def selectable(connection: Connection, entity: Entity, filters: Filters) -> dict[int, Ticked]:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from synchist.db.tables import ENTITY_TABLES, TRACKED
+from synchist.db.tables import ENTITY_TABLES, SYNC_COLUMNS, TRACKED
 from synchist.db.triggers import broken_triggers
 
 MAY_CHANGE = {"sync_status", "closed_reason", "sync_reference", "synced_amount"}
 """What a status change may set; an error only where there was none and the record is Failed now."""
 
 _UNTOUCHED = [column for column in TRACKED if column not in MAY_CHANGE | {"sync_error"}]
+
+_OF_THE_TMS = [column for column in TRACKED if column not in SYNC_COLUMNS]
+"""What a load's operation may not set: it tells of attempts made elsewhere."""
 
 
 def _differ(left: str, right: str, columns: list[str]) -> str:
@@ -64,9 +67,19 @@ _OF_EVENTS = (
         "a status change touched more than it may",
         f"""SELECT e.entity, e.record_id FROM sync_event e JOIN sync_event b
             ON b.entity = e.entity AND b.record_id = e.record_id AND b.version = e.version - 1
-            WHERE e.kind = 'operation' AND ({_differ("e", "b", _UNTOUCHED)}
+            LEFT JOIN operation o ON o.id = e.operation_id
+            WHERE e.kind = 'operation' AND o.action IS DISTINCT FROM 'load'
+                AND ({_differ("e", "b", _UNTOUCHED)}
                 OR (e.sync_error IS DISTINCT FROM b.sync_error
                     AND (coalesce(length(b.sync_error), 0) > 0 OR e.sync_status <> 2)))""",
+    ),
+    (
+        "a load touched more than the sync columns",
+        f"""SELECT e.entity, e.record_id FROM sync_event e JOIN sync_event b
+            ON b.entity = e.entity AND b.record_id = e.record_id AND b.version = e.version - 1
+            JOIN operation o ON o.id = e.operation_id
+            WHERE e.kind = 'operation' AND o.action = 'load' AND (e.closed_reason IS NOT NULL
+                OR {_differ("e", "b", _OF_THE_TMS)})""",
     ),
     (
         "an operation was applied to it more than once",

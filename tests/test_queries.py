@@ -136,21 +136,40 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
                 shown = queries.load(connection, entity, replace(filters, status=status))
                 assert other == Total(len(shown), sums(shown)), filters
 
-            start, _end = filters.days()
-            before = queries.before_window(connection, entity, filters)
-            older = replace(filters, window=Window.CUSTOM, start=None)
-            older = replace(older, end=start - timedelta(days=1)) if start else older
-            shown = queries.load(connection, entity, older) if start else frame.iloc[:0]
-            assert before == Total(len(shown), sums(shown)), filters
+            start, end = filters.days()
+            day = timedelta(days=1)
+            older = replace(filters, window=Window.CUSTOM, start=None, end=start and start - day)
+            newer = replace(filters, window=Window.CUSTOM, start=end and end + day, end=None)
+            outside = []
+            for beyond, limit in ((older, start), (newer, end)):
+                shown = queries.load(connection, entity, beyond) if limit else frame.iloc[:0]
+                outside.append(Total(len(shown), sums(shown)))
+            assert queries.outside_window(connection, entity, filters) == tuple(outside), filters
+
+            anywhere = queries.everywhere(connection, entity, filters)
+            for status in SyncStatus:
+                all_dates = replace(filters, status=status, window=Window.ALL)
+                shown = queries.load(connection, entity, all_dates)
+                assert anywhere.get(status, Total()) == Total(len(shown), sums(shown)), filters
     assert found > 5
 
 
-def test_what_is_older_than_the_date_range(database: Database, world: World) -> None:
-    for entity in ENTITIES:
-        with reading() as connection:
-            assert queries.before_window(connection, entity, Filters()) == Total(1, {"USD": 70_000})
-            for without_a_first_day in (Filters(window=Window.ALL), Filters(status=PENDING)):
-                assert queries.before_window(connection, entity, without_a_first_day) == Total()
+def test_what_lies_outside_the_date_range(database: Database, world: World) -> None:
+    """Failed: one 70 days ago, the others 6, 5, 4 and 3 days ago."""
+    ago = {number: today() - timedelta(days=number) for number in (60, 6, 5, 4)}
+    dated = Filters(window=Window.CUSTOM, start=ago[60], end=ago[60])
+    some = replace(dated, start=ago[5], end=ago[4])
+    old, nothing = Total(1, {"USD": 70_000}), Total()
+    expected = {
+        Filters(): (old, nothing),
+        dated: (old, Total(4, FAILED_SUMS)),
+        some: (Total(2, {"USD": 70_000, "CAD": 45_075}), Total(1, {"USD": 123_450})),
+        Filters(window=Window.ALL): (nothing, nothing),
+        Filters(status=PENDING): (nothing, nothing),
+    }
+    with reading() as connection:
+        for entity, (filters, outside) in product(ENTITIES, expected.items()):
+            assert queries.outside_window(connection, entity, filters) == outside
 
 
 def test_the_overview_is_a_recount(database: Database, world: World) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from synchist.errors import SynchistError
@@ -21,6 +21,9 @@ from synchist.settings import settings
 
 # 3.7.0 to 3.51.2 can corrupt a write-ahead log that is reset while it is read.
 SAFE_WAL = (3, 51, 3)
+
+POOL_WAIT_SECONDS = 10
+"""How long a call waits for a connection while all of them are in use."""
 
 log = structlog.get_logger()
 
@@ -43,12 +46,22 @@ def _sqlite_module() -> ModuleType:
         return sqlite3
 
 
-def _prepare_sqlite(engine: Engine, module: Any) -> None:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _prepare_sqlite(engine: Engine, module: Any, path: Path) -> None:
     journal = "WAL" if module.sqlite_version_info >= SAFE_WAL else "DELETE"
     wait = settings().lock_wait_seconds * 1000
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
+    def _connect(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
         connection.isolation_level = None  # transactions are begun below, not by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {wait}")
@@ -57,6 +70,12 @@ def _prepare_sqlite(engine: Engine, module: Any) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -32000")
         cursor.close()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(_connection: Any, record: Any, _proxy: Any) -> None:
+        # A file that was moved away or replaced stays open: writes would go where nobody looks.
+        if record.info["file"] is None or record.info["file"] != _identity(path):
+            raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -82,15 +101,15 @@ def engine(url: str, create: bool = False) -> Engine:
                 "sqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"}
             ),
             module=module,
-            pool_timeout=10,
+            pool_timeout=POOL_WAIT_SECONDS,
         )
-        _prepare_sqlite(made, module)
+        _prepare_sqlite(made, module, path)
         return made
     return create_engine(
         address,
         pool_size=10,
         max_overflow=10,
-        pool_timeout=10,
+        pool_timeout=POOL_WAIT_SECONDS,
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 10,

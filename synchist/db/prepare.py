@@ -1,15 +1,19 @@
 """What happens to the database before the product uses it: create, migrate, check."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from synchist.db.engine import database, engine, reading
+from synchist.db.engine import DatabaseUnavailable, database, engine, reading
 from synchist.db.tables import database_fact
 from synchist.db.triggers import broken_triggers, install_triggers
 from synchist.errors import SynchistError
@@ -26,6 +30,16 @@ class DatabaseBehind(SynchistError):
         super().__init__(
             "The database is not up to date with this version. Back it up, then run:"
             " python -m synchist db upgrade"
+        )
+
+
+class DatabaseUnknown(SynchistError):
+    """The database is of a newer version, or no database of this product at all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was made by a newer version, or is damaged. Use the version that made it,"
+            " or restore a backup; nothing was changed."
         )
 
 
@@ -57,12 +71,24 @@ def upgrade() -> None:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
     config = _config()
     with (
+        _translated(),
         engine(url, create=True).connect() as connection,
         connection.execution_options(synchist_write=True).begin(),
     ):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         install_triggers(connection)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What a library says of a database that can't be used, as a sentence of ours."""
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseUnavailable from error
+    except (CommandError, DatabaseError) as error:
+        raise DatabaseUnknown from error
 
 
 def is_current(connection: Connection) -> bool:
@@ -88,14 +114,15 @@ def prepare() -> None:
     TriggersBroken, DatabaseUnavailable.
     """
     address = make_url(settings().url)
-    if address.get_backend_name() == "sqlite" and not _stands(Path(address.database or "")):
-        upgrade()
-    with reading() as connection:
-        if not is_current(connection):
-            raise DatabaseBehind
-        broken = broken_triggers(connection)
-        if broken:
-            raise TriggersBroken(broken)
+    with _translated():
+        if address.get_backend_name() == "sqlite" and not _stands(Path(address.database or "")):
+            upgrade()
+        with reading() as connection:
+            if not is_current(connection):
+                raise DatabaseBehind
+            broken = broken_triggers(connection)
+    if broken:
+        raise TriggersBroken(broken)
 
 
 def is_demo(connection: Connection) -> bool:

@@ -249,7 +249,10 @@ def _postgresql_functions() -> dict[str, str]:
         "synchist_append_changed": f"""BEGIN
             {event}
             SELECT TG_TABLE_NAME, n.id, n.version,
-                CASE WHEN k.kind = 'attempt' THEN n.sync_at ELSE clock_timestamp() END,
+                CASE WHEN k.kind = 'attempt' THEN n.sync_at
+                    WHEN n.outcome_at IS DISTINCT FROM o.outcome_at
+                        AND n.outcome_at IS DISTINCT FROM n.sync_at THEN n.outcome_at
+                    ELSE clock_timestamp() END,
                 clock_timestamp(),
                 CASE k.kind WHEN 'unchanged' THEN 'direct' ELSE k.kind END,
                 n.last_operation_id, n.outcome_at, {rows}

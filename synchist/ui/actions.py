@@ -37,8 +37,14 @@ def _dialog(
     st.markdown(f"**{entity.count(len(chosen))}** · {selection.money(chosen)}")
     if hidden := len(chosen) - in_view:
         st.caption(f":material/visibility_off: {hidden:,} of them are not in view.")
-    status = to or _new_status()
-    reason = _reason() if status is SyncStatus.COMPLETE else None
+    if len(chosen) > settings().max_records_per_operation:
+        st.warning(
+            f"At most {settings().max_records_per_operation:,} records can be changed at a time."
+            " Close this and select fewer, for example one month."
+        )
+        return
+    status = to or _new_status(operation_id)
+    reason = _reason(operation_id) if status is SyncStatus.COMPLETE else None
     note = st.text_input(
         "Note",
         max_chars=LONGEST_NOTE,
@@ -46,7 +52,7 @@ def _dialog(
         key=f"note_{operation_id}",
     )
     st.caption(_meaning(status))
-    confirmed = _confirmed(len(chosen))
+    confirmed = _confirmed(operation_id, len(chosen))
     st.button(
         f"Apply to {entity.count(len(chosen))}",
         type="primary",
@@ -60,21 +66,24 @@ def _dialog(
     )
 
 
-def _new_status() -> SyncStatus | None:
+# Every key names the operation: a dialog that is opened again starts afresh.
+
+
+def _new_status(operation_id: str) -> SyncStatus | None:
     label = st.segmented_control(
-        "New sync status", [status.label for status in SyncStatus], key="new_status"
+        "New sync status", [status.label for status in SyncStatus], key=f"status_{operation_id}"
     )
     return SyncStatus.from_label(label) if label else None
 
 
-def _reason() -> CloseReason | None:
+def _reason(operation_id: str) -> CloseReason | None:
     return st.selectbox(
         "Reason",
         list(CloseReason),
         index=None,
         format_func=lambda reason: reason.label,
         placeholder="Why these records are closed",
-        key="reason",
+        key=f"reason_{operation_id}",
     )
 
 
@@ -91,11 +100,11 @@ def _meaning(status: SyncStatus | None) -> str:
     }[status]
 
 
-def _confirmed(count: int) -> bool:
+def _confirmed(operation_id: str, count: int) -> bool:
     """Many records at once are confirmed by typing how many."""
     if count <= settings().typed_confirmation_above:
         return True
-    typed = st.text_input(f"Type {count} to confirm", key="confirmation")
+    typed = st.text_input(f"Type {count} to confirm", key=f"typed_{operation_id}")
     return typed.replace(",", "").strip() == str(count)
 
 

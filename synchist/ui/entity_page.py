@@ -1,7 +1,7 @@
 """The story of an entity's page, in reading order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +14,7 @@ from synchist.queries import Ticked, Total
 from synchist.roles import Role
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
-from synchist.ui.filter_bar import choose, key
+from synchist.ui.filter_bar import key, link
 from synchist.ui.selection import Row
 
 PAGE_SIZES = (100, 1_000, 10_000)
@@ -27,7 +27,8 @@ class Loaded:
     actor: Actor
     total: Total
     others: dict[SyncStatus, Total]
-    earlier: Total
+    outside: tuple[Total, Total]
+    everywhere: Mapping[SyncStatus, Total]
     frame: pd.DataFrame
 
 
@@ -47,15 +48,16 @@ def show(entity: Entity) -> None:
             actor=actor,
             total=total,
             others=queries.other_statuses(connection, entity, filters),
-            earlier=queries.before_window(connection, entity, filters),
+            outside=queries.outside_window(connection, entity, filters),
+            everywhere={} if total.count else queries.everywhere(connection, entity, filters),
             frame=queries.load(connection, entity, filters, size, (number - 1) * size),
         )
     rows = selection.rows_of(loaded.frame)
-    lost = selection.keep_valid(entity, filters, rows)
+    selection.keep_valid(entity, filters, rows)
     with headline:
         _headline(entity, filters, loaded)
     with body:
-        _list(entity, filters, loaded, rows, lost)
+        _list(entity, filters, loaded, rows)
 
 
 def _paging(entity: Entity, count: int) -> tuple[int, int]:
@@ -101,80 +103,65 @@ def _headline(entity: Entity, filters: Filters, loaded: Loaded) -> None:
         st.subheader(f"{total.count:,} {status} {noun}{money}", anchor=False, width="content")
         for other in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING):
             if other in loaded.others:
-                found = loaded.others[other]
-                st.button(
-                    f":blue[{found.count:,} {other.label}]",
-                    help=found.money or None,
-                    type="tertiary",
-                    key=key(entity, f"to_{other.label}"),
-                    on_click=choose,
-                    args=(entity,),
-                    kwargs={"status": other.label},
+                link(
+                    entity,
+                    replace(filters, status=other),
+                    f"{loaded.others[other].count:,} {other.label}",
                 )
-        _earlier(entity, filters, loaded.earlier)
+        _outside(entity, filters, loaded)
 
 
-def _earlier(entity: Entity, filters: Filters, earlier: Total) -> None:
-    start, _ = filters.days()
-    if start is None or not earlier.count:
-        return
-    st.button(
-        f":blue[{earlier.count:,} more {filters.status.label.lower()} before {readable(start)}"
-        f" · {earlier.money} · show]",
-        type="tertiary",
-        icon=":material/history:",
-        key=key(entity, "earlier"),
-        on_click=choose,
-        args=(entity,),
-        kwargs={"range": Window.ALL},
-    )
+def _outside(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    """What the date range leaves out, before and after it."""
+    start, end = filters.days()
+    all_dates = replace(filters, window=Window.ALL)
+    for found, side, day in zip(loaded.outside, ("before", "after"), (start, end), strict=True):
+        if found.count and day:
+            what = f"{found.count:,} more {filters.status.label.lower()} {side} {readable(day)}"
+            link(entity, all_dates, f"{what} · {found.money} · show")
 
 
 def _nothing_found(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """An empty list says where to look instead."""
-    if filters.beyond_status_and_window(entity):
-        elsewhere = [
-            f"{found.count:,} in {status.label}"
-            for status, found in loaded.others.items()
-            if found.count
-        ]
-        start, _ = filters.days()
-        if loaded.earlier.count and start:
-            elsewhere.append(f"{loaded.earlier.count:,} before {readable(start)}")
-        found = "; ".join(elsewhere)
+    if not filters.beyond_status_and_window(entity):
+        days = " in these days" if filters.dated and filters.days() != (None, None) else ""
+        st.info(f"No {filters.status.label.lower()} {entity.plural}{days}.")
+    elif not loaded.everywhere:
         st.info(
-            f"Nothing matches here. The same search finds {found}: use the links above."
-            if found
-            else "Nothing matches, here or under another status. Check the spelling, or take"
-            " filters away under More.",
+            "Nothing matches, under no status and on no date. Check the spelling, or take filters"
+            " away under More.",
             icon=":material/search_off:",
         )
-    elif filters.status is SyncStatus.FAILED:
-        st.success("No failures in these days.", icon=":material/check_circle:")
     else:
-        st.info(f"No {filters.status.label.lower()} {entity.plural} in these days.")
+        st.info("Nothing matches here. The same filters find:", icon=":material/search_off:")
+        for status, found in loaded.everywhere.items():
+            elsewhere = replace(filters, status=status, window=Window.ALL)
+            link(entity, elsewhere, f"{found.count:,} in {status.label}, all dates · {found.money}")
 
 
 # ---------------------------------------------------------------- the list
 
 
-def _list(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row], lost: int) -> None:
+def _list(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
     if not rows:
         _nothing_found(entity, filters, loaded)
         if not selection.current(entity):
             return
-    if lost:
-        st.caption(
-            f":material/sync_problem: {entity.count(lost)} changed since you ticked"
-            f" {'it' if lost == 1 else 'them'}; the tick was taken away. Look again."
-        )
     _selectable(entity, filters, loaded, rows)
 
 
 @st.fragment
 def _selectable(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
     """Selection, actions and grid. A fragment: a tick answers without loading anything."""
+    # A tick runs this alone: it keeps the session alive, and stops one that has ended.
+    with viewer.reading(f"select {entity.plural}"):
+        pass
     faults.show_kept()
+    if lost := selection.lost(entity):
+        st.caption(
+            f":material/sync_problem: {entity.count(lost)} changed since you ticked"
+            f" {'it' if lost == 1 else 'them'}; the tick was taken away. Look again."
+        )
     _toolbar(entity, filters, loaded, rows)
     opened = key(entity, "open_record")
     if rows:
@@ -211,7 +198,7 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Ro
     # A line of its own: the grid's own tools appear at its right end and must not cover a button.
     with st.container(horizontal=True, vertical_alignment="center"):
         _selected(chosen, in_view)
-        if chosen and in_view == len(rows) and loaded.total.count > len(chosen):
+        if chosen and in_view == len(rows) and loaded.total.count > len(rows):
             st.button(
                 f":blue[Select all {loaded.total.count:,} that match]",
                 type="tertiary",
@@ -240,7 +227,7 @@ def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     if Role.HIDE_EXPORT not in loaded.actor.roles:
         st.link_button(
             "Export to Excel",
-            f"/export/{entity.slug}.xlsx?{filters.address(entity)}",
+            f"/export/{entity.slug}.xlsx?{address}",
             icon=":material/download:",
             help=f"All {entity.count(loaded.total.count)} that match, not only this page",
             disabled=not loaded.total.count,
@@ -254,11 +241,11 @@ def _origin() -> str:
 
 
 def _select_page(entity: Entity, rows: Sequence[Row]) -> None:
-    chosen = selection.current(entity)
-    selection.replace(entity, {**chosen, **{row.record_id: row.ticked for row in rows}})
+    selection.add(entity, {row.record_id: row.ticked for row in rows})
 
 
 def _select_matching(entity: Entity, filters: Filters) -> None:
-    with faults.kept(), viewer.reading(f"select {entity.plural}") as (connection, _):
-        matching = queries.selectable(connection, entity, filters)
-        selection.replace(entity, {**selection.current(entity), **matching})
+    with faults.kept():
+        with viewer.reading(f"select {entity.plural}") as (connection, _):
+            matching = queries.selectable(connection, entity, filters)
+        selection.add(entity, matching)

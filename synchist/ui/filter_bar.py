@@ -9,18 +9,34 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
-    LONGEST_SEARCH,
     Filters,
     Window,
     month_before,
     parse,
     today,
 )
+from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from synchist.ui import viewer
+from synchist.ui.places import page_of
 from synchist.ui.wording import plain
 
 STATUSES = [status.label for status in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING)]
+
+NAMES = (
+    "status",
+    "range",
+    "dates",
+    "search",
+    "sort",
+    "party",
+    "billing",
+    "connection",
+    "currency",
+    "differs",
+)
+FRESH = "fresh"
+"""The address parameter of a link: what it does not name is at its default."""
 
 
 def key(entity: Entity, name: str) -> str:
@@ -33,15 +49,26 @@ def first_page(entity: Entity) -> None:
     st.session_state[key(entity, "page")] = 1
 
 
-def choose(entity: Entity, **values: Any) -> None:
-    """Set filters from a button, in its callback."""
-    for name, value in values.items():
-        st.session_state[key(entity, name)] = value
-    first_page(entity)
+def link(entity: Entity, filters: Filters, label: str) -> None:
+    """A link to an entity's list that shows these filters and no others."""
+    parameters = {**filters.parameters(entity), FRESH: ["1"]}
+    st.page_link(page_of(entity), label=label, query_params=parameters)
+
+
+def _forget(entity: Entity) -> None:
+    """After a click on a link, let go of what was chosen before: Streamlit keeps the value of a
+    widget that the new address does not name."""
+    if FRESH not in st.query_params:
+        return
+    del st.query_params[FRESH]
+    for name in (*NAMES, "page", "dates_applied", "address"):
+        if key(entity, name) not in st.query_params:
+            st.session_state.pop(key(entity, name), None)
 
 
 def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filters:
     """Draw the bar and return what it says, corrected where the address was wrong."""
+    _forget(entity)
     corrections = _read_address(entity, choices)
     bound: dict[str, Any] = {
         "bind": "query-params",
@@ -67,7 +94,8 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             key=key(entity, "range"),
             disabled=pending,
             help="Sync attempts of these days are included. Pending records may never have been"
-            " attempted, so the range does not apply to them.",
+            " attempted, so the range does not apply to them."
+            f" Days begin at midnight in the business time zone, {settings().time_zone}.",
             width=140,
             **bound,
         )
@@ -75,7 +103,6 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
         search = st.text_input(
             "Search",
             key=key(entity, "search"),
-            max_chars=LONGEST_SEARCH,
             placeholder="Number, shipment, reference or name; or paste a list",
             type="search",
             icon=":material/search:",
@@ -122,8 +149,12 @@ def _read_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]
     st.session_state[seen] = True
     given = {name: st.query_params.get_all(name) for name in st.query_params}
     filters, corrections = parse(entity, given, choices)
-    if filters.window is Window.CUSTOM and key(entity, "range") not in given:
-        st.session_state[key(entity, "range")] = Window.CUSTOM
+    # What Streamlit would not take from the address as it stands is set as it was understood.
+    for name, value in (("status", filters.status.label), ("range", filters.window)):
+        if given.get(key(entity, name), [str(value)]) != [str(value)] or name == "range":
+            st.session_state[key(entity, name)] = value
+    if filters.start and filters.end:
+        st.session_state[key(entity, "dates")] = (filters.start, filters.end)
     return corrections
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from synchist.currencies import exponent
 from synchist.entities import Column, Entity, Kind
 from synchist.queries import readable
 from synchist.statuses import SyncStatus
@@ -16,11 +17,11 @@ ROW_HEIGHT = 34
 HEIGHT = 13 * ROW_HEIGHT + 2
 
 
-def _config(column: Column) -> Any:
-    """How Streamlit draws a column."""
+def _config(column: Column, money: str) -> Any:
+    """How Streamlit draws a column; `money` is the format of amounts."""
     options: dict[str, Any] = {"width": column.width, "help": column.help or None}
     if column.kind is Kind.MONEY:
-        return st.column_config.NumberColumn(column.label, format="accounting", **options)
+        return st.column_config.NumberColumn(column.label, format=money, **options)
     if column.kind is Kind.MOMENT:
         return st.column_config.DatetimeColumn(column.label, format="D MMM YYYY, HH:mm", **options)
     if column.kind is Kind.DAY:
@@ -36,6 +37,8 @@ def show(
     shown = readable(frame, columns)
     chosen = selection.current(entity)
     shown.insert(0, "Select", [key in chosen for key in frame.index])
+    # Streamlit's own format has two decimals; where a currency has three, none may be rounded off.
+    money = "%.3f" if (frame["currency"].map(exponent) > 2).any() else "accounting"
     # The key names the very rows, so that an edit can never meet other data than it was made on.
     identity = hash((tuple(frame.index), tuple(frame["version"])))
     editor = f"{entity.slug}_grid_{selection.generation(entity)}_{identity}"
@@ -51,7 +54,7 @@ def show(
         height=min(HEIGHT, ROW_HEIGHT * (len(frame) + 1) + 4),
         column_config={
             "Select": st.column_config.CheckboxColumn("Select", pinned=True, width=60),
-            **{column.key: _config(column) for column in columns},
+            **{column.key: _config(column, money) for column in columns},
             "number": st.column_config.ButtonColumn(
                 "Number",
                 help="Opens the record with all that happened to it",

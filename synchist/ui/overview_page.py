@@ -8,7 +8,7 @@ from synchist.filters import Filters, Window
 from synchist.queries import Total
 from synchist.statuses import SyncStatus
 from synchist.ui import viewer
-from synchist.ui.places import page_of
+from synchist.ui.filter_bar import link
 
 
 def show() -> None:
@@ -37,10 +37,6 @@ def show() -> None:
 
 def _open(entity: Entity, status: SyncStatus, total: Total) -> None:
     filters = Filters(status=status, window=Window.ALL)
-    st.page_link(
-        page_of(entity),
-        label=f"**{total.count:,}** {status.label.lower()}",
-        icon=":material/error:" if status is SyncStatus.FAILED else ":material/schedule:",
-        query_params=filters.parameters(entity),
-    )
+    icon = ":material/error:" if status is SyncStatus.FAILED else ":material/schedule:"
+    link(entity, filters, f"{icon} **{total.count:,}** {status.label.lower()}")
     st.caption(total.money or "nothing open")

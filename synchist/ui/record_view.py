@@ -142,7 +142,7 @@ def _links(record: Record) -> None:
     rows = [
         (
             f"[{plain(link.number)}](/record?entity={other.slug}&id={link.record_id})",
-            money(link.applied, link.currency),
+            money(link.applied, link.applied_currency),
             money(link.amount, link.currency),
             badge(link.status),
         )
@@ -165,26 +165,23 @@ def _table(rows: Sequence[tuple[str, ...]], labels: list[str], alt: str) -> None
 
 def _events(record: Record) -> None:
     st.markdown("**History**, newest first")
-    _table(
-        [_event(event) for event in record.events],
-        ["When", "What", "Who", "Status after", "Reference", "Amount", "Synced"],
-        "Everything that happened to this record",
-    )
+    for event in record.events:
+        st.markdown(" · ".join(part for part in _event(event) if part))
+        # As code: Markdown would turn -> into an arrow, and every error is kept exactly.
+        if event.error:
+            st.code(event.error, language=None, wrap_lines=True)
 
 
 def _event(event: Event) -> tuple[str, ...]:
-    what = f"**{plain(event.what)}**"
-    if event.note:
-        what += f" · “{plain(event.note)}”"
-    if event.error:
-        what += f" · {plain(event.error)}"
-    synced = "" if event.synced_amount is None else money(event.synced_amount, event.currency)
+    """When, what, by whom, and the state after it, as far as each is known."""
+    synced = event.synced_amount
     return (
         moment(event.at),
-        what,
-        plain(event.who),
+        f"**{plain(event.what)}**",
+        f"by {plain(event.who)}",
+        f"“{plain(event.note)}”" if event.note else "",
         badge(event.status),
-        plain(event.reference),
-        money(event.amount, event.currency),
-        synced,
+        f"reference {plain(event.reference)}" if event.reference else "",
+        f"amount {money(event.amount, event.currency)}",
+        "" if synced is None else f"synced {money(synced, event.currency)}",
     )

@@ -76,25 +76,38 @@ def folded(
     return after
 
 
-def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> int:
-    """Drop what the selection may not keep; return how many changed rows lost their tick.
+def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> None:
+    """Drop what the selection may not keep.
 
-    Another status or other dates clear it: those records are no longer what the page is about. A
-    record that a job or a colleague has changed since it was ticked must be looked at again.
+    Another status or other dates clear it: those records are no longer what the page is about.
     """
-    scope = (filters.status, filters.days())
+    scope = (filters.status, filters.window, filters.start, filters.end)
     if st.session_state.get(f"{entity.slug}_scope", scope) != scope:
         replace(entity, {})
     st.session_state[f"{entity.slug}_scope"] = scope
+    _drop_changed(entity, {row.record_id: row.ticked for row in rows})
+
+
+def add(entity: Entity, found: Mapping[int, Ticked]) -> None:
+    """Tick these too. What was ticked before keeps the version that was seen then."""
+    replace(entity, {**found, **current(entity)})
+    _drop_changed(entity, found)
+
+
+def _drop_changed(entity: Entity, now: Mapping[int, Ticked]) -> None:
+    """A record that a job or a colleague has changed since it was ticked must be looked at again:
+    it loses its tick, and `lost` counts it."""
     chosen = current(entity)
-    changed = [
-        row.record_id
-        for row in rows
-        if row.record_id in chosen and chosen[row.record_id].version != row.ticked.version
-    ]
+    changed = {key for key in chosen if key in now and chosen[key].version != now[key].version}
     if changed:
         replace(entity, {key: ticked for key, ticked in chosen.items() if key not in changed})
-    return len(changed)
+        st.session_state[f"{entity.slug}_lost"] = len(changed)
+
+
+def lost(entity: Entity) -> int:
+    """How many ticks were taken away since this was asked last."""
+    count: int = st.session_state.pop(f"{entity.slug}_lost", 0)
+    return count
 
 
 def money(chosen: Mapping[int, Ticked]) -> str:

@@ -1,5 +1,8 @@
 """What `app.py` is made of, and what has to be right before the first request is answered."""
 
+from secrets import token_hex
+
+import structlog
 from anyio import to_thread
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -12,6 +15,8 @@ from synchist.errors import SynchistError
 from synchist.web import downloads, readiness, sign_in
 from synchist.web.gate import TRUSTED_USER_HEADERS, Gate
 from synchist.web.request import is_loopback
+
+log = structlog.get_logger()
 
 HARDENING: dict[str, object] = {
     "client.disableDataExport": True,
@@ -78,11 +83,22 @@ class StartUp:
         if scope["type"] == "lifespan":
             try:
                 await to_thread.run_sync(_check)
-            except SynchistError as error:
+            except Exception as error:
+                # Whatever it is: an exception here would make the server skip the checks and
+                # serve all the same.
                 await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                await send({"type": "lifespan.startup.failed", "message": _reason(error)})
                 return
         await self.app(scope, receive, send)
+
+
+def _reason(error: Exception) -> str:
+    """One sentence on what keeps the server from starting."""
+    if isinstance(error, SynchistError):
+        return str(error)
+    identity = token_hex(4)
+    log.error("the server could not start", error_id=identity, exc_info=error)
+    return f"The server could not start. The log says why, under this error id: {identity}."
 
 
 def _check() -> None:

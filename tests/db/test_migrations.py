@@ -211,3 +211,24 @@ def test_server_that_is_down_is_said_in_one_sentence(tmp_path: Path) -> None:
         pytest.raises(DatabaseUnavailable, match="Try again in a minute"),
     ):
         prepare.prepare()
+
+
+def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database: Database) -> None:
+    with writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(prepare.DatabaseUnknown, match="newer version"):
+        prepare.upgrade()
+    with pytest.raises((prepare.DatabaseUnknown, prepare.DatabaseBehind)):
+        prepare.prepare()
+    with writing() as connection:  # as it was, for the check of the invariants
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+
+
+@only_sqlite
+def test_a_file_that_is_no_database_is_refused_in_one_sentence(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("no database at all, " * 1_000)
+    with configured(f"sqlite:///{path}"), pytest.raises(prepare.DatabaseUnknown):
+        prepare.prepare()

@@ -10,16 +10,23 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 
 
+def sign_in(address: str, who: str) -> str:
+    """The token of a new session of one of the demo's accounts."""
+    reply = httpx.post(
+        f"{address}/sign-in", data={"demo": who, "next": "/"}, headers={"Origin": address}
+    )
+    return reply.cookies["synchist_session"]
+
+
 class Tab:
     """One tab without a browser: it runs a page and collects the elements that come back."""
 
-    def __init__(self, address: str, page: str, who: str) -> None:
-        reply = httpx.post(
-            f"{address}/sign-in",
-            data={"demo": who, "next": "/"},
-            headers={"Origin": address},
-        )
-        cookie = f"synchist_session={reply.cookies['synchist_session']}"
+    def __init__(
+        self, address: str, page: str, who: str = "", *, token: str = "", query: str = ""
+    ) -> None:
+        """Open a tab as one of the demo's accounts, or with the token of a session."""
+        token = token or sign_in(address, who)
+        cookie = f"synchist_session={token}"
         self.connecting = connect(
             address.replace("http", "ws") + "/_stcore/stream",
             additional_headers={"Cookie": cookie},
@@ -28,6 +35,7 @@ class Tab:
             max_size=None,
         )
         self.page = page
+        self.query = query
         self.elements: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -41,6 +49,7 @@ class Tab:
         """Run the page's script with these widget states, whatever they claim."""
         message = BackMsg()
         message.rerun_script.page_name = self.page
+        message.rerun_script.query_string = self.query
         message.rerun_script.widget_states.widgets.extend(states)
         self.socket.send(message.SerializeToString())
         self.elements = []

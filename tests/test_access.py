@@ -1,0 +1,411 @@
+"""T9. Who may do what, by every way there is: each row of `access.csv` is tried as it stands.
+
+An answer is `allowed`, `not signed in` or `not allowed`; blank where there is no such way. After a
+change of the table write the page anew: `python -m tests.test_access > docs/access.md`.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import InvalidStatus
+
+from synchist import accounts, export, loading, queries
+from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
+from synchist.db.engine import reading, writing
+from synchist.db.tables import access_event, auth_session, operation
+from synchist.db.types import utc_now
+from synchist.entities import INVOICES
+from synchist.filters import Filters
+from synchist.history import load_record
+from synchist.roles import Role
+from synchist.status_changes import Change, change_status
+from synchist.statuses import SyncStatus
+from tests.conftest import ROOT, Database, configured, sign_in
+from tests.ui.protocol import Tab, edits
+from tests.world import World
+
+ALLOWED, NOT_SIGNED_IN, NOT_ALLOWED = "allowed", "not signed in", "not allowed"
+OPERATOR = Principal.command_line("operator")
+
+with Path(__file__).with_name("access.csv").open(newline="") as file:
+    TABLE = list(csv.DictReader(file))
+PRINCIPALS = [name for name in TABLE[0] if name not in ("operation", "way")]
+
+
+def rows(way: str) -> Any:
+    """The rows of a way as parameters: operation, and the answer for each principal."""
+    return pytest.mark.parametrize(
+        ("operation", "answers"),
+        [
+            pytest.param(
+                row["operation"],
+                {who: row[who] for who in PRINCIPALS if row[who]},
+                id=row["operation"],
+            )
+            for row in TABLE
+            if row["way"] == way
+        ],
+    )
+
+
+# ---------------------------------------------------------------- people
+
+ROLES = {
+    "visitor": (),
+    "viewer": (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT),
+}
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One of the table's principals. What takes a right away does so in `change`, so that it can
+    happen while a tab is open."""
+
+    kind: str
+    principal: Principal
+    change: Callable[[], object] = lambda: None
+
+    @property
+    def token(self) -> str:
+        """What stands in the session cookie."""
+        return self.principal.session_id or "no-such-token"
+
+    @property
+    def denials(self) -> int:
+        """How often this person was refused, as recorded."""
+        with reading() as connection:
+            found = connection.scalar(
+                select(func.count())
+                .select_from(access_event)
+                .where(
+                    access_event.c.kind == "denied",
+                    access_event.c.actor == self.principal.login.capitalize(),
+                )
+            )
+        return found or 0
+
+
+def person(kind: str) -> Person:
+    """A new account of its own for each row, so that no row disturbs another."""
+    if kind == "nobody":
+        return Person(kind, Principal(None, "nobody"))
+    if kind == "command line":
+        return Person(kind, OPERATOR)
+    login = f"person{next(_numbers)}"
+    who = sign_in(login, *ROLES.get(kind, (Role.ACCOUNTING_SYNC,)))
+
+    def end_session() -> None:
+        with writing() as connection:
+            connection.execute(
+                update(auth_session)
+                .where(auth_session.c.id == who.session_id)
+                .values(ended_at=utc_now())
+            )
+
+    changes: dict[str, Callable[[], object]] = {
+        "session ended": end_session,
+        "account disabled": lambda: accounts.disable(OPERATOR, login),
+        "role revoked": lambda: accounts.revoke(OPERATOR, login, Role.ACCOUNTING_SYNC),
+    }
+    return Person(kind, who, changes.get(kind, lambda: None))
+
+
+def check(who: Person, answer: str, got: str, data: bool) -> None:
+    """What is refused returns no data, and whoever is signed in is recorded."""
+    assert got == answer, f"{who.kind}: {got}, should be {answer}"
+    assert data == (answer == ALLOWED), f"{who.kind}: data {'came' if data else 'did not come'}"
+    if answer == NOT_ALLOWED:
+        assert who.denials >= 1, f"{who.kind}: not recorded"
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def _list(who: Principal, world: World, folder: Path) -> object:
+    with viewing(who, Role.ACCOUNTING_SYNC, "list invoices") as (connection, _):
+        return len(queries.load(connection, INVOICES, Filters()))
+
+
+def _read(who: Principal, world: World, folder: Path) -> object:
+    with viewing(who, Role.ACCOUNTING_SYNC, "open invoice") as (connection, _):
+        return load_record(connection, INVOICES, world.invoice["failed"])
+
+
+def _select_all(who: Principal, world: World, folder: Path) -> object:
+    with viewing(who, Role.ACCOUNTING_SYNC, "select invoices") as (connection, _):
+        return queries.selectable(connection, INVOICES, Filters())
+
+
+def _change(who: Principal, world: World, folder: Path) -> object:
+    record = world.invoice["failed"]
+    with reading() as connection:
+        of = INVOICES.table.c
+        version = connection.scalar(select(of.version).where(of.id == record)) or 0
+    selection = {"invoice": {record: version}}
+    return change_status(who, str(uuid4()), selection, Change(SyncStatus.PENDING)).applied
+
+
+def _export(who: Principal, world: World, folder: Path) -> object:
+    return export.workbook(who, INVOICES, Filters())[1]
+
+
+def _load(who: Principal, world: World, folder: Path) -> object:
+    file = folder / "invoices.csv"
+    file.write_text(
+        "number,party,billing_organization,currency,amount\n"
+        f"L-{next(_numbers)},Bluebird Foods,Harbor Point Chicago,USD,10.00\n"
+    )
+    return loading.load(who, INVOICES, file).written
+
+
+def _administer(who: Principal, world: World, folder: Path) -> object:
+    login = f"added{next(_numbers)}"
+    accounts.add_account(who, login, "Somebody", "a long enough password")
+    return login
+
+
+FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
+    "list records": _list,
+    "read a record": _read,
+    "select all that match": _select_all,
+    "change sync status": _change,
+    "export to Excel": _export,
+    "load records": _load,
+    "administer users": _administer,
+}
+
+
+@rows("function")
+def test_functions(
+    database: Database, world: World, tmp_path: Path, operation: str, answers: dict[str, str]
+) -> None:
+    for kind, answer in answers.items():
+        who = person(kind)
+        who.change()
+        before = _written()
+        try:
+            data = bool(FUNCTIONS[operation](who.principal, world, tmp_path))
+            got = ALLOWED
+        except NotSignedIn:
+            got, data = NOT_SIGNED_IN, False
+        except NotAllowed:
+            got, data = NOT_ALLOWED, False
+        check(who, answer, got, data)
+        if answer != ALLOWED:
+            assert _written() == before
+
+
+def _written() -> int | None:
+    """How many operations there are: what is refused leaves none."""
+    with reading() as connection:
+        return connection.scalar(select(func.count()).select_from(operation))
+
+
+# ---------------------------------------------------------------- the pages' addresses
+
+PATHS = {
+    "open Overview": "/",
+    "open Invoices": "/invoices",
+    "open Invoice Payments": "/invoice_payments?invoice_payments_status=Pending",
+    "open Bills": "/bills",
+    "open Bill Payments": "/bill_payments",
+    "open Record": "/record?entity=invoices&id=1",
+    "export to Excel": "/export/invoices.xlsx",
+}
+
+
+@rows("page")
+def test_pages(server: str, served: str, operation: str, answers: dict[str, str]) -> None:
+    with configured(served):
+        for kind, answer in answers.items():
+            who = person(kind)
+            who.change()
+            with httpx.Client(base_url=server) as browser:
+                browser.cookies.set("synchist_session", who.token)
+                reply = browser.get(PATHS[operation])
+                check(who, answer, *_answered(browser, reply))
+
+
+def _answered(browser: httpx.Client, reply: httpx.Response) -> tuple[str, bool]:
+    """The answer of a route, and whether it came with a page or a file."""
+    if reply.status_code == httpx.codes.SEE_OTHER:
+        assert reply.content == b""
+        assert reply.headers["location"].startswith("/sign-in?next=/")
+        said = browser.get(reply.headers["location"]).text
+        return (
+            NOT_ALLOWED if "has no access to the sync history" in said else NOT_SIGNED_IN
+        ), False
+    if reply.status_code == httpx.codes.FORBIDDEN:
+        assert "may not export" in reply.text
+        return NOT_ALLOWED, reply.content.startswith(b"PK")
+    assert reply.status_code == httpx.codes.OK
+    return ALLOWED, len(reply.content) > 500
+
+
+# ---------------------------------------------------------------- the protocol
+
+Steps = Iterator[None]
+"""What a tab does. It pauses before the step that counts: then rights are taken away."""
+
+
+def _open(tab: Tab) -> Steps:
+    yield
+    tab.run()
+
+
+def _again(tab: Tab) -> Steps:
+    tab.run()
+    yield
+    tab.run()
+
+
+def _click_number(tab: Tab) -> Steps:
+    tab.run()
+    click = WidgetState(id=tab.grid().button_click_widgets["number"])
+    click.string_trigger_value.data = '{"row": 0, "label": "?"}'
+    yield
+    tab.run(click)
+
+
+def _select_matching(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Select all"))
+    every = _click(tab, next(label for label in _labels(tab) if "that match" in label))
+    yield
+    tab.run(every)
+
+
+def _apply(tab: Tab) -> Steps:
+    tab.run()
+    ticked = edits(tab.grid(), {"0": {"Select": True}})
+    tab.run(ticked)
+    tab.run(ticked, _click(tab, "Send back to Pending"))
+    apply = _click(tab, "Apply to 1 invoice")
+    yield
+    tab.run(ticked, apply)
+
+
+def _labels(tab: Tab) -> list[str]:
+    return [e.button.label for e in tab.elements if e.WhichOneof("type") == "button"]
+
+
+def _click(tab: Tab, label: str) -> WidgetState:
+    return WidgetState(id=tab.button(label).id, trigger_value=True)
+
+
+COMPLETE = "invoices_status=Complete&invoices_range=All+dates&invoices_rows=100+rows+a+page"
+PENDING_ALL = "invoice_payments_status=Complete&invoice_payments_range=All+dates"
+
+TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
+    # operation: page, query, what is done, a pattern that stands on the page if it was done
+    "open Overview": ("", "", _open, r"Overview"),
+    "open Invoices": ("invoices", "", _open, r"\d failed invoices"),
+    "open Invoice Payments": ("invoice_payments", PENDING_ALL, _open, r"\d complete invoice pay"),
+    "open Bills": ("bills", "", _open, r"\d failed bill"),
+    "open Bill Payments": ("bill_payments", "", _open, r"\d failed bill pay"),
+    "open Record": ("record", "entity=invoices&id=1", _open, r"Sync status"),
+    "list records": ("invoices", "", _again, r"\d failed invoices"),
+    "read a record": ("invoices", "", _click_number, r"Sync status"),
+    "select all that match": ("invoices", COMPLETE, _select_matching, r"\d\d\d selected"),
+    "change sync status": ("invoices", "", _apply, r"1 invoice moved to"),
+}
+_DATA = re.compile(r"\d (failed|complete|pending)|\d\.\d\d (USD|CAD)|selected|moved to")
+
+
+@rows("protocol")
+def test_protocol(server: str, served: str, operation: str, answers: dict[str, str]) -> None:
+    page, query, steps, done = TABS[operation]
+    with configured(served):
+        for kind, answer in answers.items():
+            who = person(kind)
+            before = _written()
+            try:
+                tab = Tab(server, page, token=who.token, query=query)
+            except InvalidStatus:
+                # Both refusals close alike; only that of somebody who is signed in is recorded.
+                check(who, answer, NOT_ALLOWED if who.denials else NOT_SIGNED_IN, data=False)
+                continue
+            with tab:
+                doing = steps(tab)
+                next(doing)
+                who.change()
+                next(doing, None)
+                check(who, answer, *_shown(tab, done))
+            if answer != ALLOWED:
+                assert _written() == before
+
+
+def _shown(tab: Tab, done: str) -> tuple[str, bool]:
+    """What the page has answered, and whether it shows any data."""
+    said = tab.texts().replace("\\", "").replace("*", "")
+    kinds = {element.WhichOneof("type") for element in tab.elements}
+    data = bool(_DATA.search(said)) or bool(kinds & {"dataframe", "table", "arrow_table"})
+    if "Your session has ended" in said:
+        return NOT_SIGNED_IN, data
+    if "lacks the role Accounting Sync" in said:
+        return NOT_ALLOWED, data
+    assert re.search(done, said), said
+    return ALLOWED, True
+
+
+# ---------------------------------------------------------------- the documentation
+
+INTRODUCTION = """# Who may do what
+
+Generated from `tests/access.csv`, each row of which is tried by the tests:
+`python -m tests.test_access > docs/access.md`.
+
+A **visitor** is signed in without any role; an **analyst** holds Accounting Sync; a **viewer**
+holds Accounting Sync and Hide Export To Excel. **Session ended**, **account disabled** and **role
+revoked** happened a moment before, with the page already open in a tab.
+
+By **function** is a call of the product's own operation, by **page** an address in the browser, by
+**protocol** a click in a tab, or anything that a client can make look like one. – means that there
+is no such way: nobody loads records or administers users from a page.
+
+- Not signed in: a page leads to the sign-in page, a tab says that the session has ended.
+- Not allowed: one sentence says which role is missing. Nothing is returned, nothing is changed, and
+  the refusal is recorded with the person's name.
+"""
+
+
+def documentation() -> str:
+    """The page on access, as it must stand in the docs."""
+    lines = [
+        f"| operation | way | {' | '.join(PRINCIPALS)} |",
+        f"|{'---|' * (len(PRINCIPALS) + 2)}",
+    ]
+    for row in TABLE:
+        answers = " | ".join(_worded(row[who]) for who in PRINCIPALS)
+        lines.append(f"| {row['operation']} | {row['way']} | {answers} |")
+    return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
+
+
+def _worded(answer: str) -> str:
+    return f"**{ALLOWED}**" if answer == ALLOWED else answer or "–"
+
+
+def test_the_page_on_access_is_the_table() -> None:
+    assert (ROOT / "docs" / "access.md").read_text() == documentation()
+
+
+def test_every_way_to_try_something_is_in_the_table() -> None:
+    tried = {"function": FUNCTIONS, "page": PATHS, "protocol": TABS}
+    assert {(row["operation"], row["way"]) for row in TABLE} == {
+        (operation, way) for way, operations in tried.items() for operation in operations
+    }
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")
