@@ -96,7 +96,7 @@ def _paging(entity: Entity, count: int) -> tuple[int, int]:
 def _headline(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """Number and sum of what matches, and where the rest is."""
     total = loaded.total
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         status = filters.status.label.lower()
         noun = entity.singular if total.count == 1 else entity.plural
         money = f" · {total.money}" if total.count else ""

@@ -19,7 +19,7 @@ from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from synchist.ui import viewer
 from synchist.ui.places import page_of
-from synchist.ui.wording import plain
+from synchist.ui.wording import STATUS_ICONS, plain
 
 STATUSES = [status.label for status in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING)]
 
@@ -52,7 +52,8 @@ def first_page(entity: Entity) -> None:
 def link(entity: Entity, filters: Filters, label: str) -> None:
     """A link to an entity's list that shows these filters and no others."""
     parameters = {**filters.parameters(entity), FRESH: ["1"]}
-    st.page_link(page_of(entity), label=label, query_params=parameters)
+    icon = STATUS_ICONS[filters.status]
+    st.page_link(page_of(entity), label=label, icon=icon, query_params=parameters)
 
 
 def _forget(entity: Entity) -> None:

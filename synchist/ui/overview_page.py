@@ -37,6 +37,5 @@ def show() -> None:
 
 def _open(entity: Entity, status: SyncStatus, total: Total) -> None:
     filters = Filters(status=status, window=Window.ALL)
-    icon = ":material/error:" if status is SyncStatus.FAILED else ":material/schedule:"
-    link(entity, filters, f"{icon} **{total.count:,}** {status.label.lower()}")
+    link(entity, filters, f"**{total.count:,}** {status.label.lower()}")
     st.caption(total.money or "nothing open")

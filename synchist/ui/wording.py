@@ -11,6 +11,11 @@ STATUS_COLORS = {
     SyncStatus.PENDING: "orange",
     SyncStatus.COMPLETE: "green",
 }
+STATUS_ICONS = {
+    SyncStatus.FAILED: ":material/error:",
+    SyncStatus.PENDING: ":material/schedule:",
+    SyncStatus.COMPLETE: ":material/check_circle:",
+}
 
 
 def plain(text: object) -> str:

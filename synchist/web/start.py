@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from synchist.db.engine import reading
 from synchist.db.prepare import is_demo, prepare
@@ -102,6 +103,8 @@ def _reason(error: Exception) -> str:
 
 
 def _check() -> None:
+    # A traceback in the log says where, and not what every variable held: passwords pass by there.
+    ConsoleRenderer.get_active().exception_formatter = plain_traceback
     check_hardening()
     prepare()
     check_exposure()

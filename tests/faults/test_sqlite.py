@@ -130,6 +130,10 @@ def test_a_damaged_value_is_an_id_that_finds_it_in_the_log(product: Product) -> 
             assert found is not None
             assert found[1] in product.log
         assert "Invalid isoformat string: 'soon'" in product.log
+        # Where it happened, and not what the variables held: a password could be one of them.
+        assert "in load\n" in product.log
+        assert "locals" not in product.log
+        assert browser.cookies["synchist_session"] not in product.log
         with job(product.url) as other:
             other.execute("UPDATE invoice SET accounting_date = ? WHERE id = ?", (day, damaged))
         tab.run()

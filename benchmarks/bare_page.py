@@ -1,0 +1,33 @@
+"""What the product's pages are compared with: the same frames out of memory, nothing else.
+
+`?show=` chooses between a grid that changes with a filter and a fragment that answers ticks.
+"""
+
+import pandas as pd
+import streamlit as st
+
+from benchmarks.servers import FRAMES, STATUSES, TICKED
+from synchist.ui.grid import HEIGHT, ROW_HEIGHT
+
+
+@st.cache_resource
+def frames() -> dict[str, pd.DataFrame]:
+    """The frames that the measuring process has left: by status, and the one to tick."""
+    found: dict[str, pd.DataFrame] = pd.read_pickle(FRAMES)
+    return found
+
+
+@st.fragment
+def ticking() -> None:
+    """A grid whose ticks are counted, and answered by the fragment alone."""
+    edits = st.session_state.get("grid", {}).get("edited_rows", {})
+    st.markdown(f"**{sum(edit['Select'] for edit in edits.values())} selected**")
+    st.data_editor(frames()[TICKED], key="grid", row_height=ROW_HEIGHT, height=HEIGHT)
+
+
+st.set_page_config(layout="wide")
+if st.query_params.get("show") == "ticking":
+    ticking()
+else:
+    status = st.segmented_control("Sync Status", STATUSES, default=STATUSES[0], required=True)
+    st.dataframe(frames()[status], row_height=ROW_HEIGHT, height=HEIGHT)
