@@ -17,12 +17,24 @@ def frames() -> dict[str, pd.DataFrame]:
     return found
 
 
+def grid(frame: pd.DataFrame, key: str) -> None:
+    """The grid that the product uses, since only this one has checkboxes."""
+    st.data_editor(
+        frame,
+        key=key,
+        row_height=ROW_HEIGHT,
+        height=HEIGHT,
+        hide_index=True,
+        column_config={"Select": st.column_config.CheckboxColumn(width=60)},
+    )
+
+
 @st.fragment
 def ticking() -> None:
     """A grid whose ticks are counted, and answered by the fragment alone."""
-    edits = st.session_state.get("grid", {}).get("edited_rows", {})
+    edits = st.session_state.get("ticks", {}).get("edited_rows", {})
     st.markdown(f"**{sum(edit['Select'] for edit in edits.values())} selected**")
-    st.data_editor(frames()[TICKED], key="grid", row_height=ROW_HEIGHT, height=HEIGHT)
+    grid(frames()[TICKED], "ticks")
 
 
 st.set_page_config(layout="wide")
@@ -30,4 +42,4 @@ if st.query_params.get("show") == "ticking":
     ticking()
 else:
     status = st.segmented_control("Sync Status", STATUSES, default=STATUSES[0], required=True)
-    st.dataframe(frames()[status], row_height=ROW_HEIGHT, height=HEIGHT)
+    grid(frames()[status], status)

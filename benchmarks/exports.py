@@ -68,7 +68,15 @@ def about(rows: int) -> tuple[Filters, int]:
 
 
 def _child(how: str, filters: Filters, memory: list[float] | None = None) -> Timing:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.exports", how, filters.address(INVOICES)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.exports",
+        how,
+        filters.address(INVOICES),
+    ]
 
     def timing() -> float:
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)

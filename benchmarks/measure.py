@@ -75,9 +75,7 @@ class Pair:
 def limit(what: str, where: str, value: float, most: float, unit: str, rounds: int) -> Figure:
     """A figure without a baseline, that may be so much."""
     reached = value <= most
-    return Figure(
-        what, where, value, unit, "–", None, None, f"≤ {most:g} {unit}", reached, rounds
-    )
+    return Figure(what, where, value, unit, "–", None, None, f"≤ {most:g} {unit}", reached, rounds)
 
 
 def timed(task: Callable[[], object]) -> Timing:

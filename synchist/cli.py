@@ -287,14 +287,14 @@ def _tell(entity: Entity, report: loading.Report) -> None:
         click.echo(f"Columns that are not loaded: {', '.join(report.ignored)}.")
     if report.outdated:
         click.echo(
-            f"Sync columns left as they are: {entity.count(report.outdated)} know a later outcome"
-            " than the file."
+            f"Sync columns left out for {entity.count(report.outdated)}: the outcome known is later"
+            " than the one in the file."
         )
     click.echo(
         f"{'Loaded' if report.written else 'Nothing is written. This would load'}"
         f" {entity.count(report.rows - len(report.refused))}: {report.created:,} created,"
-        f" {report.updated:,} updated, {report.unchanged:,} unchanged;"
-        f" {len(report.refused):,} rows refused."
+        f" {report.updated:,} updated, {report.unchanged:,} unchanged."
+        + (f" Refused rows: {len(report.refused):,}." if report.refused else "")
     )
 
 
@@ -302,8 +302,14 @@ def _tell(entity: Entity, report: loading.Report) -> None:
 @click.argument("kind", type=KIND)
 @click.option("--out", type=FILE, required=True, help="The Excel file to write.")
 @click.option("--status", type=STATUSES, default="Failed", show_default=True, help="Sync status.")
-@click.option("--from", "start", type=DAY, help="First day; without any days, the past month.")
-@click.option("--to", "end", type=DAY, help="Last day, included.")
+@click.option(
+    "--from",
+    "start",
+    type=DAY,
+    metavar="YYYY-MM-DD",
+    help="First day; without any days, the past month.",
+)
+@click.option("--to", "end", type=DAY, metavar="YYYY-MM-DD", help="Last day, included.")
 @click.option("--search", default="", help="As on the page: numbers or names.")
 @click.option("--party", help="Payer or vendor, by name.")
 @click.option("--currency", help="Three letters.")

@@ -124,7 +124,7 @@ def _about(
 ) -> list[dict[str, object]]:
     """Who exported what and when, and the sums per currency to check it by, as numbers."""
     facts: list[tuple[str, object]] = [
-        ("What", filters.sentence(entity)),
+        ("What", _text(filters.sentence(entity))),
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),

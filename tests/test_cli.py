@@ -1,6 +1,8 @@
 """The command line: what an administrator types, reads and can't get wrong."""
 
 import getpass
+import io
+import json
 import os
 import re
 import socket
@@ -8,23 +10,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
+import openpyxl
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import func, make_url, select, text
 
-from synchist import accounts
+from synchist import accounts, cli, export, loading
 from synchist.accounts import SignInFailed
 from synchist.cli import main
 from synchist.db.engine import reading, writing
 from synchist.db.prepare import is_current, is_demo
-from synchist.db.tables import ENTITY_TABLES, access_event, account
+from synchist.db.tables import ENTITY_TABLES, access_event, account, invoice, organization
 from synchist.db.triggers import broken_triggers
+from synchist.entities import BY_SLUG, ENTITIES, INVOICES, Entity
+from synchist.filters import Filters, Window, today
 from synchist.roles import Role
+from synchist.statuses import SyncStatus
 from tests.conftest import ROOT, SQLITE, Database, configured
-from tests.world import World
+from tests.world import World, build
 
 HERE = "192.0.2.7"
 SHOWN = re.compile(r"^Password, shown only now: (\S+)$", re.MULTILINE)
@@ -87,12 +94,15 @@ def test_help_lists_the_commands() -> None:
     said = done("--help")
     for name in main.commands:
         assert re.search(rf"^  {name} +[A-Z]", said, re.MULTILINE), name
-    assert set(main.commands) >= {"run", "demo", "db", "users"}
+    assert set(main.commands) >= {"run", "demo", "db", "users", "load", "export"}
 
 
 @pytest.mark.parametrize(
     ("group", "names"),
-    [("db", {"upgrade"}), ("users", {"add", "disable", "grant", "list", "password", "revoke"})],
+    [
+        ("db", {"check", "upgrade"}),
+        ("users", {"add", "disable", "grant", "list", "password", "revoke"}),
+    ],
 )
 def test_help_of_a_group_lists_its_commands(group: str, names: set[str]) -> None:
     said = done(group, "--help")
@@ -354,6 +364,266 @@ def test_people_are_added_to_a_database_that_is_ready(nothing: str) -> None:
                 assert refused("users", *arguments).endswith("python -m synchist db upgrade")
 
 
+@pytest.mark.tampered
+def test_check_says_what_is_wrong_and_repairs_nothing(database: Database) -> None:
+    assert done("db", "check") == "The database is up to date and keeps the history.\n"
+    of = "" if database.dialect == SQLITE else " ON invoice"
+    name = "invoice_guard_delete" if database.dialect == SQLITE else "a_guard_delete"
+    with writing() as connection:
+        connection.execute(text(f"DROP TRIGGER {name}{of}"))
+    for _ in range(2):
+        said = refused("db", "check")
+        assert re.fullmatch(
+            rf".*1 triggers are missing.*{name}.*python -m synchist db upgrade", said
+        )
+
+
+def test_check_finds_a_database_that_is_behind(database: Database) -> None:
+    with writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert refused("db", "check").endswith("python -m synchist db upgrade")
+
+
+def test_check_makes_no_database(nothing: str, tmp_path: Path) -> None:
+    with configured(nothing):
+        assert refused("db", "check")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- load
+
+CSV = """number,payer,billing_organization,currency,amount,manager
+1042,Bluebird Foods,Harbor Point Chicago,USD,1234.50,Ada
+1043,Nobody,Harbor Point Chicago,USD,1234.50,Ben
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """Two invoices, one of them of an unknown payer."""
+    path = tmp_path / "invoices.csv"
+    path.write_text(CSV)
+    return str(path)
+
+
+def invoices() -> int:
+    with reading() as connection:
+        return connection.scalar(select(func.count()).select_from(invoice)) or 0
+
+
+@pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.slug)
+@pytest.mark.parametrize("suffix", ["csv", "xlsx"])
+def test_an_example_is_written_and_loads(
+    sqlite_database: Database, tmp_path: Path, entity: Entity, suffix: str
+) -> None:
+    kind, path = entity.slug.replace("_", "-"), str(tmp_path / f"example.{suffix}")
+    assert done("load", kind, "--template", path) == f"Wrote {path}.\n"
+    assert "is there already" in refused("load", kind, "--template", path)
+    assert done("load", kind, "--template", path, "--force") == f"Wrote {path}.\n"
+    assert done("load", kind, path, "--create-organizations") == (
+        f"Loaded 3 {entity.plural}: 3 created, 0 updated, 0 unchanged.\n"
+    )
+
+
+def test_an_example_needs_no_database(tmp_path: Path) -> None:
+    """And makes none."""
+    path = tmp_path / "example.csv"
+    ended = process(
+        *("load", "bills", "--template", str(path)), url=f"sqlite:///{tmp_path / 'synchist.db'}"
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_refused_rows_are_listed_and_nothing_is_loaded(
+    database: Database, world: World, file: str
+) -> None:
+    before = invoices()
+    for options in ((), ("--dry-run",)):
+        result = run("load", "invoices", file, *options)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.splitlines() == [
+            "line 3: there is no organization “Nobody”; make it with --create-organizations",
+            "Nothing is loaded: 1 of 2 rows are refused. Correct them, or load the others with"
+            " --skip-refused.",
+        ]
+    assert invoices() == before
+
+
+def test_the_others_are_loaded_where_that_is_wanted(
+    database: Database, world: World, file: str
+) -> None:
+    before = invoices()
+    result = run("load", "invoices", file, "--skip-refused")
+    assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+    assert result.stderr.startswith("line 3: ")
+    assert result.stdout.splitlines() == [
+        "Columns that are not loaded: manager.",
+        "Loaded 1 invoice: 1 created, 0 updated, 0 unchanged. Refused rows: 1.",
+    ]
+    assert invoices() == before + 1
+
+
+def test_a_dry_run_of_a_load_writes_nothing(database: Database, world: World, file: str) -> None:
+    before = invoices()
+    said = done("load", "invoices", file, "--create-organizations", "--dry-run")
+    assert said.splitlines()[-1] == (
+        "Nothing is written. This would load 2 invoices: 2 created, 0 updated, 0 unchanged."
+    )
+    with reading() as connection:
+        names = connection.scalars(select(organization.c.name)).all()
+    assert invoices() == before
+    assert "Nobody" not in names
+
+
+def test_an_older_outcome_is_said(database: Database, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    head, row, _ = CSV.splitlines()
+    path.write_text(f"{head},tms_id,sync_status\n{row},INV-T6,Pending\n")
+    said = done("load", "invoices", str(path))
+    assert "Sync columns left out for 1 invoice: the outcome known is later" in said
+
+
+def test_what_can_not_be_loaded_at_all_is_one_line(sqlite_database: Database, file: str) -> None:
+    assert "lacks the column vendor" in refused("load", "bills", file)
+    assert "No such file" in refused("load", "bills", f"{file}.gone")
+    result = run("load", "bills")
+    assert result.exit_code == 2
+    assert "Name one file" in result.stderr
+    result = run("load", "receipts", file)
+    assert result.exit_code == 2
+    assert "invoice-payments" in result.stderr
+
+
+def test_the_demo_is_not_loaded_into(database: Database, file: str) -> None:
+    done("demo", "--records", "40")
+    before = invoices()
+    assert refused("load", "invoices", file).startswith("This database holds the demo.")
+    assert invoices() == before
+
+
+# ---------------------------------------------------------------- export
+
+
+def cells(content: bytes) -> list[tuple[object, ...]]:
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
+    return list(sheet.iter_rows(values_only=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "filters"),
+    [
+        ("", Filters()),
+        ("--status complete --differs", Filters(SyncStatus.COMPLETE, differs=True)),
+        ("--status pending", Filters(SyncStatus.PENDING)),
+        ("--search INV-2001 --currency USD", Filters(search="INV-2001", currency="USD")),
+        ("--party 100%_Fresh", Filters(party="100% Fresh_Produce")),
+        (
+            "--from 2000-01-01 --to 2100-01-01",
+            Filters(window=Window.CUSTOM, start=date(2000, 1, 1), end=date(2100, 1, 1)),
+        ),
+        ("--from 2000-01-01", Filters(window=Window.ALL)),
+        (
+            "--to 2020-12-31",
+            Filters(window=Window.CUSTOM, start=date(2000, 1, 1), end=date(2020, 12, 31)),
+        ),
+    ],
+)
+def test_an_export_is_what_the_list_shows(
+    sqlite_database: Database, tmp_path: Path, options: str, filters: Filters
+) -> None:
+    with writing() as connection:
+        build(connection)
+    arguments = ["100% Fresh_Produce" if word == "100%_Fresh" else word for word in options.split()]
+    out = tmp_path / "out.xlsx"
+    said = done("export", "invoices", *arguments, "--out", str(out))
+    assert said.startswith(f"Wrote {out}: {filters.status.label} invoices · ")
+    _, content = export.workbook(accounts.Principal.command_line("tests"), INVOICES, filters)
+    assert cells(out.read_bytes()) == cells(content)
+
+
+@pytest.mark.parametrize("slug", BY_SLUG)
+def test_every_kind_is_exported(
+    database: Database, world: World, tmp_path: Path, slug: str
+) -> None:
+    out = tmp_path / "out.xlsx"
+    done("export", slug.replace("_", "-"), "--out", str(out))
+    numbers = {row[0] for row in cells(out.read_bytes())}
+    assert {"Number", "100%_OFF"} < numbers
+    with reading() as connection:
+        kinds = connection.execute(select(access_event.c.kind, access_event.c.actor)).all()
+    assert [tuple(row) for row in kinds] == [("export", f"cli:{getpass.getuser()}")]
+
+
+def test_an_export_replaces_nothing_unless_forced(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.xlsx"
+    out.write_text("precious")
+    assert refused("export", "bills", "--out", str(out)) == (
+        f"{out} is there already. Choose another name, or replace it: --force"
+    )
+    assert out.read_text() == "precious"
+    done("export", "bills", "--out", str(out), "--force")
+    assert cells(out.read_bytes())
+    gone = tmp_path / "none" / "out.xlsx"
+    assert refused("export", "bills", "--out", str(gone)) == (
+        f"{gone} can't be written: No such file or directory."
+    )
+
+
+def test_an_export_of_what_is_not_there_is_refused(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    """An empty file would look like an answer."""
+    out = str(tmp_path / "out.xlsx")
+    assert "no vendor “Nobody”" in refused("export", "bills", "--out", out, "--party", "Nobody")
+    assert "no currency “usd”" in refused("export", "bills", "--out", out, "--currency", "usd")
+    for options, why in (
+        (("--status", "pending", "--from", "2026-01-01"), "no date range"),
+        (("--from", "2026-02-01", "--to", "2026-01-01"), "lies after"),
+        (("--from", str(today()), "--to", "01.02.2026"), "--to"),
+        (("--status", "broken"), "--status"),
+    ):
+        result = run("export", "bills", "--out", out, *options)
+        assert result.exit_code == 2
+        assert why in result.stderr
+    assert not Path(out).exists()
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_an_error_that_was_not_foreseen_is_one_line_with_an_id(
+    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "LOG", tmp_path / "log" / "commands.log")
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(loading, "load", fail)
+    result = run("load", "invoices", file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    said = re.fullmatch(r"Something went wrong.* error id: ([0-9a-f]{8})\. .*\n", result.stderr)
+    assert said
+    assert "secret" not in result.stderr
+    (entry,) = map(json.loads, cli.LOG.read_text().splitlines())
+    assert entry["error_id"] == said[1]
+    assert "ZeroDivisionError: secret detail" in entry["exception"]
+
+
+def test_where_no_log_can_be_written_the_terminal_has_it(
+    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("a file where the folder should be")
+    monkeypatch.setattr(cli, "LOG", tmp_path / "log" / "commands.log")
+    monkeypatch.setattr(loading, "load", lambda *_arguments, **_options: 1 / 0)
+    result = run("load", "invoices", file)
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in result.stderr.splitlines()[0]
+
+
 # ---------------------------------------------------------------- serving
 
 
@@ -386,5 +656,6 @@ def test_a_database_that_can_not_be_reached_is_one_sentence() -> None:
         port = nobody.getsockname()[1]
         ended = process("users", "list", url=f"postgresql://nobody@127.0.0.1:{port}/none")
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("The database can't be reached right now.")
-    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("The database can't be reached right now.")
+    assert ended.stderr.count("\n") == 1

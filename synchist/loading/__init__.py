@@ -145,7 +145,7 @@ def _check(
         except Refused as reason:
             refused[line] = str(reason)
     refused |= _match(connection, entity, rows)
-    refused |= _doubled(entity, rows)
+    refused |= _doubled(entity, [row for row in rows if row.line not in refused])
     return (
         [row for row in rows if row.line not in refused],
         [Refusal(line, reason) for line, reason in sorted(refused.items())],

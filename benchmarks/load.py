@@ -1,0 +1,191 @@
+"""Twenty people at work, with and without somebody's export of 50,000 invoices.
+
+`python -m benchmarks.load ADDRESS SECONDS EXPORT` acts for so long in a process of its own and
+prints how long each action took. EXPORT is an export's path, or nothing.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import Any
+
+import httpx
+from streamlit.proto.Alert_pb2 import Alert
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Delta_pb2 import Delta
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import WebSocketException
+
+from benchmarks import servers
+from benchmarks.databases import Database, configured, copied
+from benchmarks.exports import ROWS, about
+from benchmarks.measure import Figure, Pair, limit
+from synchist.entities import INVOICES
+from tests.ui.protocol import Tab
+
+SESSIONS, PAUSE = 20, 2.0
+WINDOW, WINDOWS = 20.0, 1
+FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+
+
+def measure(_small: Database, large: Database) -> Iterator[Figure]:
+    """Every figure of this group, on one kind of database."""
+    with copied(large, "bench_work") as work, configured(work), servers.product(work) as address:
+        filters, rows = about(ROWS)
+        export = f"/export/{INVOICES.slug}.xlsx?{filters.address(INVOICES)}"
+        _window(address, 5, "")  # the server's first answers are slower
+        taken: dict[str, list[float]] = {"": [], export: []}
+        errors = exported = 0
+        for _ in range(WINDOWS):
+            for meanwhile in taken:
+                said = _window(address, WINDOW, meanwhile)
+                taken[meanwhile] += said["seconds"]
+                errors += len(said["errors"])
+                exported += said["exported"]
+    what = f"p95 of {SESSIONS} sessions' actions while {rows:,} are exported ({exported} times)"
+    without, during = (_p95(taken[meanwhile]) for meanwhile in ("", export))
+    actions = len(taken[export])
+    yield Pair(during, without, actions).at_most(
+        2, what, large.where, "the same without the export"
+    )
+    yield limit(f"errors of {SESSIONS} sessions", large.where, errors, 0, "errors", actions)
+
+
+def _p95(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+def _window(address: str, seconds: float, export: str) -> Any:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.load"]
+    done = subprocess.run(
+        [*command, address, str(seconds), export], stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(done.stdout)
+
+
+# ---------------------------------------------------------------- in the child
+
+
+class Wrong(Exception):
+    """A page showed an error, or an export was not a workbook."""
+
+
+class Person(Tab):
+    """A session that works on the failed invoices: ticks, which a fragment answers, and searches,
+    for which the whole page is read again."""
+
+    def act(self, turn: int) -> None:
+        """Every fourth action searches, and the one after it takes the search back."""
+        if turn % 4 in (2, 3):
+            text = "CHI-6" if turn % 4 == 2 else ""
+            self.send(WidgetState(id=self.search.id, string_value=text))
+        else:
+            content = {"edited_rows": {"0": {"Select": True}}, "added_rows": [], "deleted_rows": []}
+            state = WidgetState(id=self.grid().id, string_value=json.dumps(content))
+            self.send(state, fragment=self.fragment)
+
+    def send(self, *states: WidgetState, fragment: str = "") -> None:
+        """Run the page, or one fragment of it, as a browser asks for it."""
+        message = BackMsg()
+        message.rerun_script.page_name = self.page
+        message.rerun_script.fragment_id = fragment
+        message.rerun_script.widget_states.widgets.extend(states)
+        self.socket.send(message.SerializeToString())
+        self.elements = []
+        while True:
+            received = ForwardMsg()
+            received.ParseFromString(self.socket.recv(timeout=60))
+            if received.HasField("delta") and received.delta.HasField("new_element"):
+                self._take(received.delta)
+            if received.HasField("script_finished") and received.script_finished in FINISHED:
+                return
+
+    def _take(self, delta: Delta) -> None:
+        element = delta.new_element
+        kind = element.WhichOneof("type")
+        self.elements.append(element)
+        if kind == "dataframe":
+            self.fragment = delta.fragment_id
+        elif kind == "text_input" and element.text_input.label == "Search":
+            self.search = element.text_input
+        elif kind == "exception" or (kind == "alert" and element.alert.format == Alert.ERROR):
+            raise Wrong(str(element)[:500])
+
+
+class Report:
+    """What became of everybody's actions."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.errors: list[str] = []
+        self.exported = 0
+
+    def note(self, task: Callable[[], None]) -> bool:
+        """Do something; False where it went wrong."""
+        try:
+            task()
+        except (Wrong, OSError, TimeoutError, WebSocketException, httpx.HTTPError) as error:
+            self.errors.append(repr(error))
+            return False
+        return True
+
+
+def _work(address: str, number: int, until: float, report: Report) -> None:
+    """One person: an action every PAUSE seconds, not all at the same moment."""
+    with Person(address, "invoices", "analyst") as person:
+        if not report.note(person.send):
+            return
+        begin = time.monotonic() + PAUSE * number / SESSIONS
+        for turn in count():
+            due = begin + turn * PAUSE
+            if due >= until:
+                return
+            time.sleep(max(0.0, due - time.monotonic()))
+            start = time.monotonic()
+            if report.note(partial(person.act, turn)):
+                # From when it was due: whoever waits for the last answer waits for this one too.
+                report.seconds.append(time.monotonic() - max(due, start - PAUSE))
+
+
+def _export(address: str, path: str, until: float, report: Report) -> None:
+    """One file after the other, so that there is an export at any time."""
+    form = {"demo": "analyst", "next": "/"}
+    with httpx.Client(base_url=address, headers={"Origin": address}, timeout=120) as client:
+        client.post("/sign-in", data=form)
+
+        def once() -> None:
+            reply = client.get(path)
+            if reply.status_code != httpx.codes.OK or not reply.content.startswith(b"PK"):
+                raise Wrong(reply.text[:500])
+            report.exported += 1
+
+        while time.monotonic() < until and report.note(once):
+            pass
+
+
+def main(address: str, seconds: str, export: str) -> None:
+    """Let everybody act until the time is over, then say how it went."""
+    report = Report()
+    until = time.monotonic() + float(seconds)
+    threads = [
+        threading.Thread(target=_work, args=(address, number, until, report))
+        for number in range(SESSIONS)
+    ]
+    if export:
+        threads.append(threading.Thread(target=_export, args=(address, export, until, report)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(vars(report)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
