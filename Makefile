@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8501
+RECORDS ?= 1000000
 ARGS ?=
 
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format browser screenshots clean
+.PHONY: help run test lint format browser bench mutants screenshots clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +43,12 @@ browser: $(VENV)/test.stamp  ## make sure that there is a browser for the tests
 	fi; \
 	echo "The tests need a browser: install Chromium or Chrome, then run make test again."; \
 	exit 1
+
+bench: $(VENV)/test.stamp browser  ## measure it against baselines (RECORDS=100000, ARGS="queries")
+	@$(BIN)/python -W ignore -m benchmarks --records $(RECORDS) $(ARGS)
+
+mutants: $(VENV)/test.stamp browser  ## break the controls one by one: each break must turn a test red
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 screenshots: $(VENV)/test.stamp browser  ## take the README's pictures from a demo
 	@$(BIN)/python docs/screenshots.py

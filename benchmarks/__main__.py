@@ -1,6 +1,5 @@
 """`python -m benchmarks`: measure, print the table, write the figures to data/bench/."""
 
-import sys
 from collections.abc import Callable, Iterator
 
 import click
@@ -30,16 +29,15 @@ GROUPS: dict[str, Callable[[Database, Database], Iterator[Figure]]] = {
 @click.option("--on", "kinds", type=click.Choice(KINDS), multiple=True, help="One database only.")
 def main(groups: tuple[str, ...], records: int, kinds: tuple[str, ...]) -> None:
     """Measure all groups, or the given ones, on SQLite and PostgreSQL."""
-    figures = []
+    figures: list[Figure] = []
     for kind in kinds or KINDS:
         small, large = databases.database(kind, SMALL), databases.database(kind, records)
         for group in groups or GROUPS:
             for figure in GROUPS[group](small, large):
                 figures.append(figure)
-                click.echo(f"{figure.where}: {figure.what}: {figure.value:,.1f}", err=True)
-    print(table(figures))
-    save(figures, databases.HOME / "results.json")
-    sys.exit(0)
+                save(figures, databases.HOME / "results.json")
+                click.echo(f"{figure.where}: {figure.what}", err=True)
+    click.echo(table(figures))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from synchist.statuses import SyncStatus
 
 ROWS = 50_000
 OPENPYXL_ROUNDS = 3
-WRITER_ROUNDS = 7
+WRITER_ROUNDS = 5
 
 
 def measure(_small: Database, large: Database) -> Iterator[Figure]:

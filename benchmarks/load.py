@@ -31,7 +31,7 @@ from synchist.entities import INVOICES
 from tests.ui.protocol import Tab
 
 SESSIONS, PAUSE = 20, 2.0
-WINDOW, WINDOWS = 20.0, 1
+SECONDS, WINDOWS = 30.0, 2
 FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
@@ -45,7 +45,7 @@ def measure(_small: Database, large: Database) -> Iterator[Figure]:
         errors = exported = 0
         for _ in range(WINDOWS):
             for meanwhile in taken:
-                said = _window(address, WINDOW, meanwhile)
+                said = _window(address, SECONDS, meanwhile)
                 taken[meanwhile] += said["seconds"]
                 errors += len(said["errors"])
                 exported += said["exported"]
@@ -137,24 +137,40 @@ class Report:
         return True
 
 
-def _work(address: str, number: int, until: float, report: Report) -> None:
+class Window:
+    """The time that counts: it begins when everybody has opened the page."""
+
+    def __init__(self, seconds: float, people: int) -> None:
+        self._seconds = seconds
+        self._barrier = threading.Barrier(people, action=self._open)
+
+    def wait(self) -> None:
+        """Wait for the others."""
+        self._barrier.wait(120)
+
+    def _open(self) -> None:
+        self.begin = time.monotonic()
+        self.end = self.begin + self._seconds
+
+
+def _work(address: str, number: int, window: Window, report: Report) -> None:
     """One person: an action every PAUSE seconds, not all at the same moment."""
     with Person(address, "invoices", "analyst") as person:
-        if not report.note(person.send):
+        opened = report.note(person.send)
+        window.wait()
+        if not opened:
             return
-        begin = time.monotonic() + PAUSE * number / SESSIONS
         for turn in count():
-            due = begin + turn * PAUSE
-            if due >= until:
+            due = window.begin + PAUSE * (turn + number / SESSIONS)
+            if due >= window.end:
                 return
             time.sleep(max(0.0, due - time.monotonic()))
             start = time.monotonic()
             if report.note(partial(person.act, turn)):
-                # From when it was due: whoever waits for the last answer waits for this one too.
-                report.seconds.append(time.monotonic() - max(due, start - PAUSE))
+                report.seconds.append(time.monotonic() - start)
 
 
-def _export(address: str, path: str, until: float, report: Report) -> None:
+def _export(address: str, path: str, window: Window, report: Report) -> None:
     """One file after the other, so that there is an export at any time."""
     form = {"demo": "analyst", "next": "/"}
     with httpx.Client(base_url=address, headers={"Origin": address}, timeout=120) as client:
@@ -166,20 +182,22 @@ def _export(address: str, path: str, until: float, report: Report) -> None:
                 raise Wrong(reply.text[:500])
             report.exported += 1
 
-        while time.monotonic() < until and report.note(once):
+        window.wait()
+        while time.monotonic() < window.end and report.note(once):
             pass
 
 
 def main(address: str, seconds: str, export: str) -> None:
     """Let everybody act until the time is over, then say how it went."""
     report = Report()
-    until = time.monotonic() + float(seconds)
+    threading.excepthook = lambda args: report.errors.append(repr(args.exc_value))
+    window = Window(float(seconds), SESSIONS + bool(export))
     threads = [
-        threading.Thread(target=_work, args=(address, number, until, report))
+        threading.Thread(target=_work, args=(address, number, window, report))
         for number in range(SESSIONS)
     ]
     if export:
-        threads.append(threading.Thread(target=_export, args=(address, export, until, report)))
+        threads.append(threading.Thread(target=_export, args=(address, export, window, report)))
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -27,7 +27,7 @@ from synchist.ui.grid import ROW_HEIGHT
 from tests.ui.desk import Desk
 
 LONG_PAGE, PAGE = 10_000, 1_000
-PAINT_ROUNDS, TICK_ROUNDS, APPLY_ROUNDS = 2, 31, 5
+PAINT_ROUNDS, TICK_ROUNDS, APPLY_ROUNDS = 11, 31, 7
 
 # Both stopwatches run inside the page: from the press of the mouse to the frame that shows it.
 

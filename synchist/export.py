@@ -24,8 +24,8 @@ EXCEL_TEXT = 32_767
 
 CUT = " … (cut: Excel holds no more)"
 
-EXCEL_YEAR = 1900
-"""The first year of Excel's calendar."""
+EXCEL_BEGIN = date(1900, 1, 1)
+"""The first day of Excel's calendar."""
 
 _FORMATS = {
     # The third decimal shows only where a currency has one that is not 0.
@@ -96,11 +96,14 @@ def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     """What the grid shows, under the labels that it shows."""
     shown = queries.readable(frame, columns)
     for column in columns:
-        if column.kind in (Kind.TEXT, Kind.LONG_TEXT):
+        there = shown[column.key].dropna()
+        # Cell by cell only where a column holds what a cell can't: of many rows that takes a while.
+        is_text = column.kind in (Kind.TEXT, Kind.LONG_TEXT)
+        if is_text and max(map(len, there), default=0) > EXCEL_TEXT:
             shown[column.key] = shown[column.key].map(_text, na_action="ignore")
-        elif column.kind is Kind.DAY:
+        elif column.kind is Kind.DAY and min(there, default=EXCEL_BEGIN) < EXCEL_BEGIN:
             shown[column.key] = shown[column.key].map(_dated, na_action="ignore")
-        elif column.kind is Kind.MOMENT and (shown[column.key].dt.year < EXCEL_YEAR).any():
+        elif column.kind is Kind.MOMENT and (there.dt.year < EXCEL_BEGIN.year).any():
             moments = shown[column.key].astype(object)
             shown[column.key] = moments.map(_dated, na_action="ignore")
     # The writer would append a named index as one more column.
@@ -116,7 +119,7 @@ def _text(value: str) -> str:
 def _dated(value: date) -> date | str:
     """A day or moment as a cell can hold it: one before Excel's calendar, a slip of the pen, as
     text, where the writer would leave a blank."""
-    return value if value.year >= EXCEL_YEAR else str(value)
+    return value if value.year >= EXCEL_BEGIN.year else str(value)
 
 
 def _about(

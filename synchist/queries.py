@@ -195,7 +195,7 @@ def _series(column: Column, values: Sequence[Any], index: pd.Index) -> pd.Series
         return pd.Series(pd.array(values, dtype="Int64"), index=index)
     if column.kind is not Kind.MOMENT:
         return pd.Series(values, index=index, dtype=object)
-    if any(isinstance(value, datetime) for value in values):  # PostgreSQL
+    if isinstance(next(filter(None, values), None), datetime):  # PostgreSQL
         return pd.to_datetime(pd.Series(values, index=index, dtype=object), utc=True)
     # SQLite's one form of a moment in UTC; read one by one, they would take as long as the query.
     moments = np.array(values, dtype="datetime64[us]")
@@ -247,7 +247,7 @@ def is_empty(connection: Connection) -> bool:
 def amounts(minor: pd.Series, currency: pd.Series) -> pd.Series:
     """Minor units as amounts (float64), rounded as their currency is; the edge, where money
     becomes a float. Missing stays missing."""
-    decimals = currency.map(exponent)
+    decimals = currency.map({code: exponent(code) for code in currency.unique()})
     return minor.astype("Float64").astype("float64") / (10.0**decimals)
 
 

@@ -73,6 +73,14 @@ def process(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands of a test log to; made with the first entry."""
+    path = tmp_path_factory.mktemp("log") / "data" / "commands.log"
+    monkeypatch.setattr(cli, "LOG", path)
+    return path
+
+
 @pytest.fixture
 def ada(database: Database) -> str:
     """An account that was added at the command line; its password."""
@@ -595,10 +603,8 @@ def test_an_export_of_what_is_not_there_is_refused(
 
 
 def test_an_error_that_was_not_foreseen_is_one_line_with_an_id(
-    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, log: Path
 ) -> None:
-    monkeypatch.setattr(cli, "LOG", tmp_path / "log" / "commands.log")
-
     def fail(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("secret detail")
 
@@ -608,16 +614,15 @@ def test_an_error_that_was_not_foreseen_is_one_line_with_an_id(
     said = re.fullmatch(r"Something went wrong.* error id: ([0-9a-f]{8})\. .*\n", result.stderr)
     assert said
     assert "secret" not in result.stderr
-    (entry,) = map(json.loads, cli.LOG.read_text().splitlines())
+    (entry,) = map(json.loads, log.read_text().splitlines())
     assert entry["error_id"] == said[1]
     assert "ZeroDivisionError: secret detail" in entry["exception"]
 
 
 def test_where_no_log_can_be_written_the_terminal_has_it(
-    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sqlite_database: Database, file: str, monkeypatch: pytest.MonkeyPatch, log: Path
 ) -> None:
-    (tmp_path / "log").write_text("a file where the folder should be")
-    monkeypatch.setattr(cli, "LOG", tmp_path / "log" / "commands.log")
+    log.parent.write_text("a file where the folder should be")
     monkeypatch.setattr(loading, "load", lambda *_arguments, **_options: 1 / 0)
     result = run("load", "invoices", file)
     assert result.exit_code == 1
@@ -650,12 +655,12 @@ def test_a_port_that_is_none(port: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_can_not_be_reached_is_one_sentence() -> None:
+def test_a_database_that_can_not_be_reached_is_one_sentence(log: Path) -> None:
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
         port = nobody.getsockname()[1]
-        ended = process("users", "list", url=f"postgresql://nobody@127.0.0.1:{port}/none")
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr.startswith("The database can't be reached right now.")
-    assert ended.stderr.count("\n") == 1
+        with configured(f"postgresql://nobody@127.0.0.1:{port}/none"):
+            said = refused("users", "list")
+    assert said.startswith("The database can't be reached right now.")
+    (entry,) = map(json.loads, log.read_text().splitlines())
+    assert (entry["level"], entry["event"]) == ("warning", "database unavailable")

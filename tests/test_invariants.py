@@ -15,6 +15,7 @@ OPERATION = (
     "INSERT INTO operation (id, at, actor, action, digest, requested)"
     " SELECT '{}', at, actor, action, digest, {} FROM operation LIMIT 1"
 )
+LOAD = OPERATION.replace("actor, action, digest, {}", "actor, 'load', digest, {}")
 ITEM = "INSERT INTO operation_item VALUES ('{}', 'invoice', {}, 2, 'applied')"
 
 
@@ -66,6 +67,17 @@ TAMPERED = {
         OPERATION.format("x", 1),
         "UPDATE invoice SET sync_at = NULL, last_operation_id = 'x' WHERE id = 3",
         ITEM.format("x", 3),
+    ],
+    "invoice 1: a load touched more than the sync columns.": [
+        LOAD.format("x", 1),
+        "UPDATE invoice SET sync_status = 0, amount = 1, last_operation_id = 'x' WHERE id = 1",
+        ITEM.format("x", 1),
+    ],
+    "invoice 2: a load touched more than the sync columns.": [
+        LOAD.format("x", 1),
+        "UPDATE invoice SET sync_status = 1, closed_reason = 'other', last_operation_id = 'x'"
+        " WHERE id = 2",
+        ITEM.format("x", 2),
     ],
     "invoice 1: it was closed for a reason without being Complete.": [
         forged(1, closed_reason="'other'"),
