@@ -28,7 +28,7 @@ SOON = 10.0
 
 _LEAK = re.compile(
     r"Traceback|File \"|, line \d+|\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\s+\w+[\s,]"
-    r"|sqlite|sqlalchemy|psycopg|\w+Error\b|/(tmp|home|root|usr|work|srv|var)/|\.(py|db)\b"
+    r"|sqlite|sqlalchemy|psycopg|\wError\b|/(tmp|home|root|usr|work|srv|var)/|\.(py|db)\b"
     r"|relation \"|no such table|constraint"
 )
 
