@@ -58,8 +58,9 @@ def configured(database: Database) -> Iterator[None]:
     try:
         yield
     finally:
-        for create in (False, True):
-            engine(address, create=create).dispose()
+        # Called as the product calls it: the cache tells engine(x) from engine(x, create=False).
+        engine(address).dispose()
+        engine(address, create=True).dispose()
         engine.cache_clear()
         os.environ[VARIABLE] = before
         settings.cache_clear()

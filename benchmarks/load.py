@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -52,9 +53,12 @@ def measure(_small: Database, large: Database) -> Iterator[Figure]:
     what = f"p95 of {SESSIONS} sessions' actions while {rows:,} are exported ({exported} times)"
     without, during = (_p95(taken[meanwhile]) for meanwhile in ("", export))
     actions = len(taken[export])
-    yield Pair(during, without, actions).at_most(
-        2, what, large.where, "the same without the export"
-    )
+    baseline = "the same without the export"
+    figure = Pair(during, without, actions).at_most(2, what, large.where, baseline)
+    if without > PAUSE:
+        # Who waits longer than the pause does not act every two seconds: the ratio says nothing.
+        figure = replace(figure, what=f"{what}, overloaded without it as well", reached=False)
+    yield figure
     yield limit(f"errors of {SESSIONS} sessions", large.where, errors, 0, "errors", actions)
 
 
