@@ -94,8 +94,8 @@ def _child(how: str, filters: Filters, memory: list[float] | None = None) -> Tim
 
 def _once(how: str, address: str) -> None:
     filters, _ = parse(INVOICES, parse_qs(address))
-    with reading() as connection:
-        queries.is_empty(connection)  # connected, as a server is that has nothing to do
+    # As in a server that has exported before: everything imported, connected, the file read.
+    TASKS["product"](replace(filters, start=filters.end))()
     task = TASKS[how](filters)
     idle = _mebibytes("VmRSS")
     start = time.perf_counter()
@@ -120,7 +120,7 @@ TASKS = {"product": _product, "openpyxl": _openpyxl, "writer": _writer}
 
 
 def _ready(filters: Filters) -> pd.DataFrame:
-    columns = [column for column in INVOICES.columns if column.shown_under(filters.status)]
+    columns = INVOICES.shown(filters.status)
     with reading() as connection:
         frame = queries.load(connection, INVOICES, filters)
     return queries.readable(frame, columns).reset_index(drop=True)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, count, cycle
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pandas as pd
@@ -23,6 +24,8 @@ from synchist.entities import INVOICES
 from synchist.filters import Filters, Window
 from synchist.status_changes import Change, change_status
 from synchist.statuses import SyncStatus
+from synchist.ui.entity_page import rows_a_page
+from synchist.ui.filter_bar import key
 from synchist.ui.grid import ROW_HEIGHT
 from tests.ui.desk import Desk
 
@@ -114,7 +117,7 @@ def _leave_frames() -> None:
 
 
 def _shown(filters: Filters, rows: int, connection: Connection) -> pd.DataFrame:
-    columns = [column for column in INVOICES.columns if column.shown_under(filters.status)]
+    columns = INVOICES.shown(filters.status)
     return queries.readable(queries.load(connection, INVOICES, filters, rows), columns)
 
 
@@ -127,7 +130,8 @@ def _stopped(page: Page) -> float:
 
 
 def _painting(real: Desk, bare: Desk, database: Database) -> Figure:
-    real.open(f"/invoices?{_filters(STATUSES[0]).address(INVOICES)}&invoices_rows=10000")
+    rows = urlencode({key(INVOICES, "rows"): rows_a_page(LONG_PAGE)})
+    real.open(f"/invoices?{_filters(STATUSES[0]).address(INVOICES)}&{rows}")
     bare.open("/")
     pair = interleaved(_change_of_filter(real), _change_of_filter(bare), PAINT_ROUNDS)
     what = f"filter change to painted grid, {LONG_PAGE:,} rows"

@@ -103,8 +103,11 @@ def _within_reach(database: Database) -> Iterator[Figure]:
             "last page": partial(
                 queries.load, connection, INVOICES, COMPLETE, PAGE, last // PAGE * PAGE
             ),
-            "count and sums of all Complete": partial(
+            "count and sums of all Complete, after the grid": partial(
                 queries.total, connection, INVOICES, COMPLETE
+            ),
+            "count and sums of a search for a part of a name, after the grid": partial(
+                queries.total, connection, INVOICES, replace(COMPLETE, search="dairy")
             ),
         }
         for what, read in reads.items():
@@ -113,7 +116,5 @@ def _within_reach(database: Database) -> Iterator[Figure]:
 
 
 def _found(connection: Connection, text: str) -> None:
-    """A search as the page makes it: its rows, their number and their sums."""
-    filters = replace(COMPLETE, search=text)
-    queries.load(connection, INVOICES, filters, PAGE)
-    queries.total(connection, INVOICES, filters)
+    """The rows of a search. The page counts them once they are on their way to the browser."""
+    queries.load(connection, INVOICES, replace(COMPLETE, search=text), PAGE)

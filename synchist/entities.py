@@ -104,6 +104,10 @@ class Entity:
         """`1 invoice`, `1,204 invoices`."""
         return f"{number:,} {self.singular if number == 1 else self.plural}"
 
+    def shown(self, status: SyncStatus) -> list[Column]:
+        """The columns of a list of records of that status."""
+        return [column for column in self.columns if column.shown_under(status)]
+
     @property
     def differs(self) -> ColumnElement[bool]:
         """Whether the books hold another amount than the TMS. Unknown is no difference."""

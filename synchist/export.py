@@ -4,6 +4,8 @@ import io
 from datetime import date, datetime
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute
 from rustpy_xlsxwriter import Format, write_worksheets
 from sqlalchemy import Connection
 
@@ -56,7 +58,7 @@ def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[st
         if Role.HIDE_EXPORT in actor.roles:
             raise NotAllowed("Your account may not export. Ask an administrator if you need it.")
         frame = _load(connection, entity, filters)
-    columns = [column for column in entity.columns if column.shown_under(filters.status)]
+    columns = entity.shown(filters.status)
     sheet = _sheet(frame, columns)
     now = datetime.now(settings().zone)
     file = io.BytesIO()
@@ -96,12 +98,13 @@ def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     """What the grid shows, under the labels that it shows."""
     shown = queries.readable(frame, columns)
     for column in columns:
+        if column.kind in (Kind.TEXT, Kind.LONG_TEXT):
+            # Cell by cell only where a text is too long: of many rows that takes a while.
+            if _longest(shown[column.key]) > EXCEL_TEXT:
+                shown[column.key] = shown[column.key].map(_text, na_action="ignore")
+            continue
         there = shown[column.key].dropna()
-        # Cell by cell only where a column holds what a cell can't: of many rows that takes a while.
-        is_text = column.kind in (Kind.TEXT, Kind.LONG_TEXT)
-        if is_text and max(map(len, there), default=0) > EXCEL_TEXT:
-            shown[column.key] = shown[column.key].map(_text, na_action="ignore")
-        elif column.kind is Kind.DAY and min(there, default=EXCEL_BEGIN) < EXCEL_BEGIN:
+        if column.kind is Kind.DAY and min(there, default=EXCEL_BEGIN) < EXCEL_BEGIN:
             shown[column.key] = shown[column.key].map(_dated, na_action="ignore")
         elif column.kind is Kind.MOMENT and (there.dt.year < EXCEL_BEGIN.year).any():
             moments = shown[column.key].astype(object)
@@ -109,6 +112,12 @@ def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     # The writer would append a named index as one more column.
     labels = {column.key: column.label for column in columns}
     return shown.rename(columns=labels).reset_index(drop=True)
+
+
+def _longest(texts: pd.Series) -> int:
+    """Characters of the longest text of a column."""
+    lengths = compute.utf8_length(pa.array(texts, pa.large_string(), from_pandas=True))
+    return compute.max(lengths).as_py() or 0
 
 
 def _text(value: str) -> str:

@@ -157,14 +157,13 @@ def load(
 ) -> pd.DataFrame:
     """The records that match, in the chosen order.
 
-    Returns a DataFrame indexed by `id` with `version` (int64) and one column per `entity.columns`:
-    money Int64 in minor units, moments datetime64 in UTC, days as dates, everything else as text;
-    missing values are None, NaT or NA.
+    Returns a DataFrame indexed by `id` with `version` (int64) and one column per column that the
+    status shows (`entity.shown`): money Int64 in minor units, moments datetime64 in UTC, days as
+    dates, everything else as text; missing values are None, NaT or NA.
     """
+    columns = entity.shown(filters.status)
     statement = select(
-        entity.table.c.id,
-        entity.table.c.version,
-        *(_selected(column) for column in entity.columns),
+        entity.table.c.id, entity.table.c.version, *(_selected(column) for column in columns)
     ).select_from(entity.source)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
@@ -173,10 +172,10 @@ def load(
         page = _page(connection, entity, filters, limit, offset).subquery()
         statement = statement.where(entity.table.c.id.in_(select(page.c.id)))
     rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
-    ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(entity.columns))
+    ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(columns))
     index = pd.Index(ids, dtype="int64", name="id")
     data = {"version": pd.Series(versions, index=index, dtype="int64")}
-    for column, of_column in zip(entity.columns, values, strict=True):
+    for column, of_column in zip(columns, values, strict=True):
         data[column.key] = _series(column, of_column, index)
     return pd.DataFrame(data, index=index, copy=False)
 
@@ -226,8 +225,17 @@ def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
         "party": names(organization.c.name, entity.party_role),
         "billing": names(organization.c.name, organization.c.is_billing),
         "connection": names(connection_table.c.name),
-        "currency": names(entity.table.c.currency),
+        "currency": sorted(connection.scalars(_distinct(entity.table.c.currency))),
     }
+
+
+def _distinct(column: ColumnElement[str]) -> Select[str]:
+    """The values of an indexed column, one look into the index for each: neither database skips
+    by itself over the rows in between."""
+    value = select(func.min(column).label("value")).cte("value", recursive=True)
+    following = select(func.min(column)).where(column > value.c.value).scalar_subquery()
+    value = value.union_all(select(following).where(value.c.value.is_not(None)))
+    return select(value.c.value).where(value.c.value.is_not(None))
 
 
 def overview(connection: Connection) -> dict[str, dict[SyncStatus, Total]]:
@@ -247,8 +255,9 @@ def is_empty(connection: Connection) -> bool:
 def amounts(minor: pd.Series, currency: pd.Series) -> pd.Series:
     """Minor units as amounts (float64), rounded as their currency is; the edge, where money
     becomes a float. Missing stays missing."""
-    decimals = currency.map({code: exponent(code) for code in currency.unique()})
-    return minor.astype("Float64").astype("float64") / (10.0**decimals)
+    numbers, codes = pd.factorize(currency)
+    units = np.array([10.0 ** exponent(code) for code in codes])
+    return minor.astype("float64") / (units[numbers] if len(codes) else 1.0)
 
 
 def readable(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

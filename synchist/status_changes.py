@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Connection,
     Integer,
@@ -252,18 +253,33 @@ def _change_entity(
     applied = [key for key, found in outcomes.items() if found is ItemOutcome.APPLIED]
     if applied:
         _update(connection, entity, identity, applied, change, actor)
+    for found in set(outcomes.values()):
+        versions = {key: seen[key] for key, one in outcomes.items() if one is found}
+        _store_items(connection, entity, identity, versions, found)
+
+
+def _store_items(
+    connection: Connection,
+    entity: Entity,
+    identity: str,
+    versions: Mapping[int, int],
+    outcome: ItemOutcome,
+) -> None:
+    """The records of one outcome, in one statement: row by row, ten thousand of them would take
+    as long as their update."""
+    each = func.json_each if connection.dialect.name == "sqlite" else func.json_each_text
+    row = each(literal(versions, JSON)).table_valued("key", "value")
     connection.execute(
-        insert(operation_item),
-        [
-            {
-                "operation_id": identity,
-                "entity": entity.key,
-                "record_id": key,
-                "version_seen": seen[key],
-                "outcome": found.value,
-            }
-            for key, found in outcomes.items()
-        ],
+        insert(operation_item).from_select(
+            ["operation_id", "entity", "record_id", "version_seen", "outcome"],
+            select(
+                literal(identity),
+                literal(entity.key),
+                cast(row.c.key, BigInteger),
+                cast(row.c.value, Integer),
+                literal(outcome.value),
+            ),
+        )
     )
 
 

@@ -41,7 +41,7 @@ OPERATOR = Principal.command_line("operator")
 
 def columns(entity: Entity, filters: Filters) -> list[Column]:
     """What the grid shows under that status."""
-    return [column for column in entity.columns if column.shown_under(filters.status)]
+    return entity.shown(filters.status)
 
 
 def opened(content: bytes) -> Workbook:

@@ -1,10 +1,14 @@
 """The story of an entity's page, in reading order."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pandas as pd
 import streamlit as st
+from sqlalchemy import Connection
+from streamlit.delta_generator import DeltaGenerator
 
 from synchist import queries
 from synchist.accounts import Actor
@@ -15,63 +19,86 @@ from synchist.roles import Role
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
 from synchist.ui.filter_bar import key, link
-from synchist.ui.selection import Row
 
 PAGE_SIZES = (100, 1_000, 10_000)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that the page shows, read from one state of the database."""
+    """A page of the list. `total` counts all that matches, once, in the same state of the database:
+    of a million records that takes longer than to load the page."""
 
     actor: Actor
-    total: Total
-    others: dict[SyncStatus, Total]
-    outside: tuple[Total, Total]
-    everywhere: Mapping[SyncStatus, Total]
     frame: pd.DataFrame
+    total: Callable[[], Total]
 
 
 def show(entity: Entity) -> None:
-    """Draw the page of one entity."""
+    """Draw the page of one entity: the grid as soon as its rows are there, then what has to be
+    counted."""
     with viewer.reading(f"open {entity.title}") as (connection, actor):
         choices = queries.choices(connection, entity)
     faults.show_kept()
-    filters = filter_bar.show(entity, choices, actor)
-    actions.show_receipt(entity)
-    headline, body, footer = st.container(), st.container(), st.container()
+    bar, receipt, headline = st.container(), st.container(), st.empty()
+    body, footer = st.container(), st.container()
+    with receipt:
+        actions.show_receipt(entity)
+    with bar:
+        filters = filter_bar.show(entity, choices, actor)
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
-        total = queries.total(connection, entity, filters)
-        with footer:
-            size, number = _paging(entity, total.count)
-        loaded = Loaded(
-            actor=actor,
-            total=total,
-            others=queries.other_statuses(connection, entity, filters),
-            outside=queries.outside_window(connection, entity, filters),
-            everywhere={} if total.count else queries.everywhere(connection, entity, filters),
-            frame=queries.load(connection, entity, filters, size, (number - 1) * size),
+        place = _place(entity)
+        frame = _page(connection, entity, filters, place)
+        loaded = Loaded(actor, frame, cache(lambda: queries.total(connection, entity, filters)))
+        selection.keep_valid(entity, filters, frame)
+        headline.subheader(
+            f"Counting {filters.status.label.lower()} {entity.plural} …", anchor=False
         )
-    rows = selection.rows_of(loaded.frame)
-    selection.keep_valid(entity, filters, rows)
-    with headline:
-        _headline(entity, filters, loaded)
-    with body:
-        _list(entity, filters, loaded, rows)
+        with body:
+            _list(connection, entity, filters, loaded)
+        _headline(headline, connection, entity, filters, loaded.total())
+        with footer:
+            _paging(entity, loaded.total().count, place)
 
 
-def _paging(entity: Entity, count: int) -> tuple[int, int]:
+def _place(entity: Entity) -> tuple[int, int]:
+    """Rows a page and the number of the page, as chosen, or as the address says where the widgets
+    for it have not been drawn yet: they need the count."""
+    sizes = {rows_a_page(size): size for size in PAGE_SIZES}
+    rows, page = key(entity, "rows"), key(entity, "page")
+    number = str(st.session_state.get(page, st.query_params.get(page)))
+    return (
+        st.session_state.get(rows) or sizes.get(st.query_params.get(rows, ""), PAGE_SIZES[1]),
+        max(1, int(number)) if re.fullmatch(r"\d{1,6}", number) else 1,
+    )
+
+
+def rows_a_page(size: int) -> str:
+    """A size of pages in words; so it stands in the address."""
+    return f"{size:,} rows a page"
+
+
+def _page(
+    connection: Connection, entity: Entity, filters: Filters, place: tuple[int, int]
+) -> pd.DataFrame:
+    """The rows of a page; of the first one where there are not that many pages."""
+    size, number = place
+    frame = queries.load(connection, entity, filters, size, (number - 1) * size)
+    if frame.empty and number > 1:
+        filter_bar.first_page(entity)
+        frame = queries.load(connection, entity, filters, size)
+    return frame
+
+
+def _paging(entity: Entity, count: int, place: tuple[int, int]) -> None:
     """Rows a page and the number of the page. Nothing to choose where one small page is all."""
-    smallest = PAGE_SIZES[0]
-    size, number = PAGE_SIZES[1], 1
-    if count <= smallest:
-        return size, number
+    if count <= PAGE_SIZES[0]:
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         size = st.selectbox(
             "Rows a page",
             PAGE_SIZES,
             index=1,
-            format_func=lambda rows: f"{rows:,} rows a page",
+            format_func=rows_a_page,
             key=key(entity, "rows"),
             label_visibility="collapsed",
             width=170,
@@ -79,7 +106,7 @@ def _paging(entity: Entity, count: int) -> tuple[int, int]:
             on_change=filter_bar.first_page,
             args=(entity,),
         )
-        pages = max(1, -(-count // size))
+        number, pages = 1, -(-count // size)
         if pages > 1:
             if st.session_state.get(key(entity, "page"), 1) > pages:
                 filter_bar.first_page(entity)
@@ -87,46 +114,53 @@ def _paging(entity: Entity, count: int) -> tuple[int, int]:
             st.caption(
                 "A click on a column header sorts this page only; “Sort by” above orders all pages."
             )
-    return size, number
+    if (size, number) != place and place[1] <= pages:
+        st.rerun()  # the widgets have understood the address in another way
 
 
 # ---------------------------------------------------------------- above the grid
 
 
-def _headline(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+def _headline(
+    place: DeltaGenerator,
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    total: Total,
+) -> None:
     """Number and sum of what matches, and where the rest is."""
-    total = loaded.total
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    others = queries.other_statuses(connection, entity, filters)
+    with place.container(horizontal=True, vertical_alignment="center", gap="small"):
         status = filters.status.label.lower()
         noun = entity.singular if total.count == 1 else entity.plural
         money = f" · {total.money}" if total.count else ""
         st.subheader(f"{total.count:,} {status} {noun}{money}", anchor=False, width="content")
         for other in (SyncStatus.FAILED, SyncStatus.COMPLETE, SyncStatus.PENDING):
-            if other in loaded.others:
-                link(
-                    entity,
-                    replace(filters, status=other),
-                    f"{loaded.others[other].count:,} {other.label}",
-                )
-        _outside(entity, filters, loaded)
+            if other in others:
+                words = f"{others[other].count:,} {other.label}"
+                link(entity, replace(filters, status=other), words)
+        _outside(connection, entity, filters)
 
 
-def _outside(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+def _outside(connection: Connection, entity: Entity, filters: Filters) -> None:
     """What the date range leaves out, before and after it."""
+    outside = queries.outside_window(connection, entity, filters)
     start, end = filters.days()
     all_dates = replace(filters, window=Window.ALL)
-    for found, side, day in zip(loaded.outside, ("before", "after"), (start, end), strict=True):
+    for found, side, day in zip(outside, ("before", "after"), (start, end), strict=True):
         if found.count and day:
             what = f"{found.count:,} more {filters.status.label.lower()} {side} {readable(day)}"
             link(entity, all_dates, f"{what} · {found.money} · show")
 
 
-def _nothing_found(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+def _nothing_found(
+    entity: Entity, filters: Filters, everywhere: Mapping[SyncStatus, Total]
+) -> None:
     """An empty list says where to look instead."""
     if not filters.beyond_status_and_window(entity):
         days = " in these days" if filters.dated and filters.days() != (None, None) else ""
         st.info(f"No {filters.status.label.lower()} {entity.plural}{days}.")
-    elif not loaded.everywhere:
+    elif not everywhere:
         st.info(
             "Nothing matches, under no status and on no date. Check the spelling, or take filters"
             " away under More.",
@@ -134,7 +168,7 @@ def _nothing_found(entity: Entity, filters: Filters, loaded: Loaded) -> None:
         )
     else:
         st.info("Nothing matches here. The same filters find:", icon=":material/search_off:")
-        for status, found in loaded.everywhere.items():
+        for status, found in everywhere.items():
             elsewhere = replace(filters, status=status, window=Window.ALL)
             link(entity, elsewhere, f"{found.count:,} in {status.label}, all dates · {found.money}")
 
@@ -142,16 +176,16 @@ def _nothing_found(entity: Entity, filters: Filters, loaded: Loaded) -> None:
 # ---------------------------------------------------------------- the list
 
 
-def _list(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
-    if not rows:
-        _nothing_found(entity, filters, loaded)
+def _list(connection: Connection, entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    if loaded.frame.empty:
+        _nothing_found(entity, filters, queries.everywhere(connection, entity, filters))
         if not selection.current(entity):
             return
-    _selectable(entity, filters, loaded, rows)
+    _selectable(entity, filters, loaded)
 
 
 @st.fragment
-def _selectable(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
+def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """Selection, actions and grid. A fragment: a tick answers without loading anything."""
     # A tick runs this alone: it keeps the session alive, and stops one that has ended.
     with viewer.reading(f"select {entity.plural}"):
@@ -162,25 +196,25 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence
             f":material/sync_problem: {entity.count(lost)} changed since you ticked"
             f" {'it' if lost == 1 else 'them'}; the tick was taken away. Look again."
         )
-    _toolbar(entity, filters, loaded, rows)
+    _toolbar(entity, filters, loaded)
     opened = key(entity, "open_record")
-    if rows:
-        grid.show(entity, filters.status, loaded.frame, rows, opened)
+    if not loaded.frame.empty:
+        grid.show(entity, filters.status, loaded.frame, opened)
     if opened in st.session_state:
         record_view.open_drawer(entity, st.session_state.pop(opened))
 
 
-def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Row]) -> None:
-    chosen = selection.current(entity)
-    in_view = sum(row.record_id in chosen for row in rows)
+def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
+    chosen, rows = selection.current(entity), len(loaded.frame)
+    in_view = sum(record_id in chosen for record_id in loaded.frame.index) if chosen else 0
     words = filters.sentence(entity)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             "Select all",
             icon=":material/select_all:",
-            disabled=not rows or in_view == len(rows),
+            disabled=in_view == rows,
             on_click=_select_page,
-            args=(entity, rows),
+            args=(entity, loaded.frame),
         )
         st.button(
             "Clear",
@@ -198,9 +232,9 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded, rows: Sequence[Ro
     # A line of its own: the grid's own tools appear at its right end and must not cover a button.
     with st.container(horizontal=True, vertical_alignment="center"):
         _selected(chosen, in_view)
-        if chosen and in_view == len(rows) and loaded.total.count > len(rows):
+        if chosen and in_view == rows and loaded.total().count > rows:
             st.button(
-                f":blue[Select all {loaded.total.count:,} that match]",
+                f":blue[Select all {loaded.total().count:,} that match]",
                 type="tertiary",
                 on_click=_select_matching,
                 args=(entity, filters),
@@ -229,8 +263,8 @@ def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             "Export to Excel",
             f"/export/{entity.slug}.xlsx?{address}",
             icon=":material/download:",
-            help=f"All {entity.count(loaded.total.count)} that match, not only this page",
-            disabled=not loaded.total.count,
+            help="Everything that matches, not only this page",
+            disabled=loaded.frame.empty,
         )
 
 
@@ -240,8 +274,8 @@ def _origin() -> str:
     return "/".join(parts[:3])
 
 
-def _select_page(entity: Entity, rows: Sequence[Row]) -> None:
-    selection.add(entity, {row.record_id: row.ticked for row in rows})
+def _select_page(entity: Entity, frame: pd.DataFrame) -> None:
+    selection.add(entity, selection.of_page(frame))
 
 
 def _select_matching(entity: Entity, filters: Filters) -> None:

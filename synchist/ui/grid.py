@@ -1,6 +1,5 @@
 """The grid: a loaded page of records with a tick per row, drawn from the entity's columns."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,6 @@ from synchist.entities import Column, Entity, Kind
 from synchist.queries import readable
 from synchist.statuses import SyncStatus
 from synchist.ui import selection
-from synchist.ui.selection import Row
 
 ROW_HEIGHT = 34
 HEIGHT = 13 * ROW_HEIGHT + 2
@@ -29,11 +27,9 @@ def _config(column: Column, money: str) -> Any:
     return st.column_config.TextColumn(column.label, **options)
 
 
-def show(
-    entity: Entity, status: SyncStatus, frame: pd.DataFrame, rows: Sequence[Row], opened: str
-) -> None:
+def show(entity: Entity, status: SyncStatus, frame: pd.DataFrame, opened: str) -> None:
     """Draw the rows. A click on a number puts its record id into session state under `opened`."""
-    columns = [column for column in entity.columns if column.shown_under(status)]
+    columns = entity.shown(status)
     shown = readable(frame, columns)
     chosen = selection.current(entity)
     shown.insert(0, "Select", [key in chosen for key in frame.index])
@@ -46,7 +42,7 @@ def show(
         shown,
         key=editor,
         on_change=selection.fold,
-        args=(entity, editor, rows),
+        args=(entity, editor, frame),
         disabled=[column.key for column in columns],
         hide_index=True,
         placeholder="",
@@ -64,14 +60,14 @@ def show(
                 width=entity.columns[0].width,
                 key=f"{entity.slug}_opened",
                 on_click=_open,
-                args=(entity, rows, opened),
+                args=(entity, frame, opened),
             ),
         },
         alt=f"{status.label} {entity.plural}",
     )
 
 
-def _open(entity: Entity, rows: Sequence[Row], opened: str) -> None:
+def _open(entity: Entity, frame: pd.DataFrame, opened: str) -> None:
     click = st.session_state[f"{entity.slug}_opened"]
-    if click and 0 <= click.row < len(rows):
-        st.session_state[opened] = rows[click.row].record_id
+    if click and 0 <= click.row < len(frame):
+        st.session_state[opened] = int(frame.index[click.row])

@@ -4,8 +4,7 @@ The grid knows rows by position only, and positions move when data reload. So ti
 this selection at once, through the ids that this very grid was given.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,21 +16,11 @@ from synchist.filters import Filters
 from synchist.queries import Ticked
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row as a grid was given it."""
-
-    record_id: int
-    ticked: Ticked
-
-
-def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """What ticks of a loaded frame's positions stand for."""
-    columns = zip(frame.index, frame["version"], frame["currency"], frame["amount"], strict=True)
-    return [
-        Row(int(key), Ticked(int(version), currency, int(amount)))
-        for key, version, currency, amount in columns
-    ]
+def of_page(frame: pd.DataFrame) -> dict[int, Ticked]:
+    """Every row of a loaded frame as a selection remembers it."""
+    columns = (frame[name].tolist() for name in ("version", "currency", "amount"))
+    rows = zip(frame.index.tolist(), *columns, strict=True)
+    return {key: Ticked(version, currency, amount) for key, version, currency, amount in rows}
 
 
 def current(entity: Entity) -> dict[int, Ticked]:
@@ -52,31 +41,30 @@ def generation(entity: Entity) -> int:
     return count
 
 
-def fold(entity: Entity, editor: str, rows: Sequence[Row]) -> None:
+def fold(entity: Entity, editor: str, frame: pd.DataFrame) -> None:
     """Take over the ticks of a grid, in its callback."""
     edits = st.session_state[editor].get("edited_rows", {})
-    st.session_state[f"{entity.slug}_selection"] = folded(current(entity), edits, rows)
+    st.session_state[f"{entity.slug}_selection"] = folded(current(entity), edits, frame)
 
 
 def folded(
-    chosen: Mapping[int, Ticked], edits: Mapping[Any, Any], rows: Sequence[Row]
+    chosen: Mapping[int, Ticked], edits: Mapping[Any, Any], frame: pd.DataFrame
 ) -> dict[int, Ticked]:
     """The selection after a grid's edits by position. Whatever else they claim is ignored: a
     client can send positions, columns and values that the grid never offered."""
     after = dict(chosen)
     for position, edit in edits.items():
         ticked = edit.get("Select") if isinstance(edit, Mapping) else None
-        if not 0 <= int(position) < len(rows) or not isinstance(ticked, bool):
+        if not 0 <= int(position) < len(frame) or not isinstance(ticked, bool):
             continue
-        row = rows[int(position)]
         if ticked:
-            after[row.record_id] = row.ticked
+            after |= of_page(frame.iloc[[int(position)]])
         else:
-            after.pop(row.record_id, None)
+            after.pop(int(frame.index[int(position)]), None)
     return after
 
 
-def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> None:
+def keep_valid(entity: Entity, filters: Filters, frame: pd.DataFrame) -> None:
     """Drop what the selection may not keep.
 
     Another status or other dates clear it: those records are no longer what the page is about.
@@ -85,7 +73,8 @@ def keep_valid(entity: Entity, filters: Filters, rows: Sequence[Row]) -> None:
     if st.session_state.get(f"{entity.slug}_scope", scope) != scope:
         replace(entity, {})
     st.session_state[f"{entity.slug}_scope"] = scope
-    _drop_changed(entity, {row.record_id: row.ticked for row in rows})
+    if current(entity):
+        _drop_changed(entity, of_page(frame))
 
 
 def add(entity: Entity, found: Mapping[int, Ticked]) -> None:

@@ -1,5 +1,6 @@
 """What `app.py` is made of, and what has to be right before the first request is answered."""
 
+import gc
 from secrets import token_hex
 
 import structlog
@@ -105,9 +106,18 @@ def _reason(error: Exception) -> str:
 def _check() -> None:
     # A traceback in the log says where, and not what every variable held: passwords pass by there.
     ConsoleRenderer.get_active().exception_formatter = plain_traceback
+    _collect_garbage_less_often()
     check_hardening()
     prepare()
     check_exposure()
+
+
+def _collect_garbage_less_often() -> None:
+    """A page of rows is a hundred thousand short-lived objects. Every few hundred of them Python
+    would look through them all and through every module, for cycles that are not there: a third of
+    the time that such a page takes."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 ROUTES: list[BaseRoute] = [*sign_in.ROUTES, *downloads.ROUTES, *readiness.ROUTES]

@@ -78,6 +78,7 @@ class Desk:
         self._at(100, row)
         drawer = self.page.get_by_role("dialog")
         expect(drawer).to_be_visible()
+        expect(drawer.get_by_text("newest first")).to_be_visible()
         return drawer
 
     def sort_page_by(self, x: float) -> None:

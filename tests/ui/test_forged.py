@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sqlalchemy import select, update
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -17,7 +18,7 @@ from synchist.entities import INVOICES
 from synchist.filters import Filters
 from synchist.queries import Ticked
 from synchist.roles import Role
-from synchist.ui.selection import Row, folded
+from synchist.ui.selection import folded
 from tests.conftest import Database, configured
 from tests.ui.protocol import Tab, edits
 from tests.world import World
@@ -25,7 +26,10 @@ from tests.world import World
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
-ROWS = [Row(70, Ticked(3, "USD", 100)), Row(50, Ticked(1, "CAD", 200))]
+ROWS = pd.DataFrame(
+    {"version": [3, 1], "currency": ["USD", "CAD"], "amount": pd.array([100, 200], dtype="Int64")},
+    index=[70, 50],
+)
 
 
 @pytest.mark.parametrize(

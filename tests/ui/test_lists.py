@@ -239,6 +239,7 @@ def test_text_from_the_books_is_shown_as_text(analyst_desk: Desk, served: str) -
         )
     desk.search(number)
     drawer = desk.open_record(0)
+    expect(drawer.get_by_test_id("stCode").first).to_be_visible()
     # Exactly as it came: once as the error, once in the history.
     assert drawer.get_by_test_id("stCode").all_inner_texts()[:2] == [hostile] * 2
     assert drawer.locator("img, strong:has-text('bold')").count() == 0
