@@ -1,6 +1,7 @@
 """The command line: `python -m synchist --help`."""
 
 import getpass
+import json
 import os
 import socket
 import sys
@@ -20,7 +21,8 @@ from synchist.accounts import Principal
 from synchist.db.engine import reading
 from synchist.db.prepare import DatabaseBehind, TriggersBroken, is_current, prepare, upgrade
 from synchist.db.triggers import broken_triggers
-from synchist.entities import ENTITIES, Entity
+from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
+from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
 from synchist.filters import EARLIEST, Filters, Window, today
 from synchist.roles import Role
@@ -85,6 +87,22 @@ class RowsRefused(SynchistError):
         super().__init__(
             f"Nothing is loaded: {refused:,} of {rows:,} rows are refused. Correct them, or load"
             " the others with --skip-refused."
+        )
+
+
+class FileNotRead(SynchistError):
+    """A file can't be read."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} can't be read: {error.strerror}.")
+
+
+class NotJsonLines(SynchistError):
+    """A file of messages can't be read."""
+
+    def __init__(self, path: Path, line: int) -> None:
+        super().__init__(
+            f"Line {line} of {path.name} is not a JSON object. Each line needs one, with a message."
         )
 
 
@@ -366,6 +384,77 @@ def _write(path: Path, content: bytes, force: bool) -> None:
         raise FileInTheWay(path) from None
     except OSError as error:
         raise FileNotWritten(path, error) from None
+
+
+@main.command(name="diagnose")
+@click.argument("message", required=False)
+@click.option(
+    "--system",
+    type=click.Choice([*SYSTEMS, "network", "other", ANY]),
+    default=ANY,
+    help="The accounting system that answered.",
+)
+@click.option("--code", default=ANY, help="The code stored beside the message.")
+@click.option("--entity", type=click.Choice([*BY_KEY, ANY]), default=ANY)
+@click.option(
+    "--jsonl", "file", type=FILE, help="Explain a file of JSON objects, one a line, as JSON."
+)
+@_one_line
+def diagnose_command(
+    message: str | None, system: str, code: str, entity: str, file: Path | None
+) -> None:
+    """Explain a MESSAGE of an accounting system, and say what to do. Needs no database.
+
+    Objects of --jsonl hold id, message, system, code and entity; all but message may be missing.
+    """
+    if (message is None) is (file is None):
+        raise click.UsageError("Give either a message or --jsonl with a file.")
+    if file is not None:
+        _explain_file(file)
+        return
+    found = diagnose(message, system, None if code == ANY else code, entity)
+    click.echo(f"{found.cause.label} ({found.cause})")
+    click.echo(found.explanation)
+    for number, step in enumerate(found.steps, 1):
+        click.echo(f"  {number}. {step}")
+    click.echo(f"Retry: {found.retry}. {found.retry.sentence}")
+
+
+def _explain_file(path: Path) -> None:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise FileNotRead(path, error) from error
+    except UnicodeDecodeError as error:
+        raise NotJsonLines(path, error.object.count(b"\n", 0, error.start) + 1) from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            click.echo(json.dumps(_explained(path, number, line)))
+
+
+def _explained(path: Path, number: int, line: str) -> dict[str, object]:
+    """A line's answer. What is missing, empty or of another type counts as unknown."""
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise NotJsonLines(path, number)
+
+    def told(name: str) -> str:
+        value = asked.get(name)
+        return "" if value is None or value == ANY else str(value)
+
+    found: Diagnosis = diagnose(
+        told("message"), told("system") or ANY, told("code"), told("entity") or ANY
+    )
+    return {
+        "id": asked.get("id"),
+        "cause": found.cause,
+        "explanation": found.explanation,
+        "steps": found.steps,
+        "retry": found.retry,
+    }
 
 
 @main.group()

@@ -92,6 +92,7 @@ class Entity:
     party_name: ColumnElement[str]
     billing_name: ColumnElement[str]
     connection_name: ColumnElement[str]
+    connection_system: ColumnElement[str]
     applications: Applications
     charge_lines: TableColumn[int] | None = None
 
@@ -296,6 +297,7 @@ def _entity(
         party_name=party.c.name,
         billing_name=billing.c.name,
         connection_name=link.c.name,
+        connection_system=link.c.system,
         charge_lines=tables.charge_line.c.get(f"{key}_id"),
         applications=applications,
     )

@@ -60,8 +60,9 @@ class Link:
 class Record:
     """A record as its drawer shows it.
 
-    `fields` holds every `entity.columns` key and `id`, `version`, `created_at`, `tms_id`. Charges
-    belong to invoices and bills; links lead to records of `linked_entity`.
+    `fields` holds every `entity.columns` key and `id`, `version`, `created_at`, `tms_id` and the
+    `system` of its connection. Charges belong to invoices and bills; links lead to records of
+    `linked_entity`.
     """
 
     entity: Entity
@@ -82,6 +83,7 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
                 of.version,
                 of.created_at,
                 of.tms_id,
+                entity.connection_system.label("system"),
                 *(column.source.label(column.key) for column in entity.columns),
             )
             .select_from(entity.source)

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from synchist.currencies import money
+from synchist.diagnosis import diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
 from synchist.history import Event, Record, load_record
 from synchist.statuses import CloseReason, SyncStatus
@@ -90,6 +91,23 @@ def _error(record: Record) -> None:
     code = f" · code {plain(fields['sync_error_code'])}" if fields["sync_error_code"] else ""
     st.markdown(f"**{'Error' if failed else 'Last error'}**{code}")
     st.code(fields["sync_error"], language=None, wrap_lines=True)
+    _explanation(record)
+
+
+def _explanation(record: Record) -> None:
+    """What the error means and what to do. Computed here, so that it is never out of date."""
+    fields = record.fields
+    found = diagnose(
+        fields["sync_error"],
+        fields["system"] or "any",
+        fields["sync_error_code"],
+        record.entity.key,
+        fields["party"],
+    )
+    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
+    with st.container(border=True):
+        st.markdown(f"**{found.cause.label}.** {plain(found.explanation)}")
+        st.markdown(f"{steps}\n\n:material/replay: {found.retry.sentence}")
 
 
 def _value(column: Column, record: Record) -> str:

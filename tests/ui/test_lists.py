@@ -245,6 +245,27 @@ def test_text_from_the_books_is_shown_as_text(analyst_desk: Desk, served: str) -
     assert drawer.locator("img, strong:has-text('bold')").count() == 0
 
 
+def test_a_failure_is_explained_beside_its_exact_message(analyst_desk: Desk, served: str) -> None:
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=All+dates")
+    number = desk.cell(1, 6)
+    error = 'Invalid reference to QuickBooks Customer "**Blue** <b>Mesa</b>" in the Invoice'
+    with configured(served), writing() as connection:
+        connection.execute(
+            update(INVOICES.table)
+            .where(INVOICES.table.c.number == number)
+            .values(sync_status=2, sync_at=utc_now(), sync_error=error)
+        )
+    desk.search(number)
+    drawer = desk.open_record(0)
+    expect(drawer).to_contain_text(
+        "has no active customer “**Blue** <b>Mesa</b>” for this invoice."
+    )
+    expect(drawer).to_contain_text("Sending it back to Pending helps only after the fix.")
+    assert drawer.locator("ol li").count() == 3
+    assert drawer.locator("strong:has-text('Blue'), b").count() == 0
+
+
 def test_a_record_has_an_address_of_its_own(analyst_desk: Desk) -> None:
     desk = analyst_desk
     desk.open("/bills?bills_range=All+dates")
