@@ -28,10 +28,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from synchist.accounts import Actor, Principal, acting
+from synchist.db.engine import dialect_insert
 from synchist.db.tables import operation, operation_item
 from synchist.db.types import utc_now
 from synchist.entities import BY_KEY, Entity
@@ -179,10 +178,9 @@ def _begin(
     filters: str,
 ) -> bool:
     """Store the operation; False where its id is already taken."""
-    dialect_insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
     # RETURNING and not rowcount, which is unknown after an INSERT on PostgreSQL.
     begun = connection.scalar(
-        dialect_insert(operation)
+        dialect_insert(connection, operation)
         .values(
             id=identity,
             at=utc_now(),

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.schema import SchemaItem
@@ -141,6 +142,15 @@ SYNC_COLUMNS = TRACKED[:7]
 """The part of it that sync jobs and status changes write; the rest belongs to the TMS."""
 
 
+TELLS_WHY = """(kind <> 'tms' AND sync_status = 2
+    OR kind = 'attempt' AND sync_status = 0 AND sync_error > '')"""
+"""SQL for whether an event says why a push failed: the record fails, or an attempt left it Pending
+with an error. Such an event is diagnosed; a change in the TMS is no answer of the books."""
+
+UNDIAGNOSED = 0
+"""The problem of a record that is not diagnosed yet: triggers set it, `problems.py` clears it."""
+
+
 def _tracked_columns() -> list[Column[object]]:
     """The tracked columns as an event holds them, without the entity tables' constraints."""
     return [
@@ -190,6 +200,8 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         Column("closed_reason", String(40)),
         Column("version", Integer, nullable=False, server_default=text("0")),
         Column("last_operation_id", ForeignKey("operation.id")),
+        # No foreign key: 0 is no row. Null where the last attempt left no error.
+        Column("problem_id", BigInteger, comment="why the last attempt failed; 0: not looked at"),
         *own,
         CheckConstraint("sync_status IN (0, 1, 2)", name="sync_status"),
         # length(NULL) is NULL, and a CHECK lets NULL pass: coalesce is what refuses it.
@@ -213,6 +225,24 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         columns.amount,
     )
     Index(f"ix_{name}_amount", columns.sync_status, columns.amount, columns.id, columns.outcome_at)
+    # The causes: failures counted and summed by problem, from the index alone.
+    failed = columns.sync_status == 2
+    Index(
+        f"ix_{name}_problem",
+        columns.problem_id,
+        columns.currency,
+        columns.amount,
+        columns.created_at,
+        sqlite_where=failed,
+        postgresql_where=failed,
+    )
+    undiagnosed = columns.problem_id == UNDIAGNOSED
+    Index(
+        f"ix_{name}_undiagnosed",
+        columns.id,
+        sqlite_where=undiagnosed,
+        postgresql_where=undiagnosed,
+    )
     # Upper case, so that a search by the first letters can use the index in any case.
     for key in ("number", "sync_reference", "shipment_id", "pro_number", "check_number"):
         if key in columns:
@@ -301,6 +331,47 @@ sync_event = Table(
     UniqueConstraint("entity", "record_id", "version"),
     Index(None, "entity", "sync_status", "at"),
 )
+# Of each connection the attempts alone: when it answered last, and in which hours it usually does.
+Index(
+    "ix_sync_event_attempts",
+    sync_event.c.connection_id,
+    sync_event.c.sync_status,
+    sync_event.c.at,
+    sqlite_where=sync_event.c.kind == "attempt",
+    postgresql_where=sync_event.c.kind == "attempt",
+)
+
+problem = Table(
+    "problem",
+    metadata,
+    _key(),
+    Column("connection_id", ForeignKey("connection.id")),
+    Column("cause", String(40), nullable=False),
+    Column("named", String(200), nullable=False, comment="what has to be fixed; empty: no name"),
+    Column("title", String(400), nullable=False),
+)
+Index(
+    "uq_problem",
+    func.coalesce(problem.c.connection_id, 0),
+    problem.c.cause,
+    problem.c.named,
+    unique=True,
+)
+
+diagnosis = Table(
+    "diagnosis",
+    metadata,
+    Column("entity", String(20), primary_key=True),
+    Column("record_id", BigInteger, primary_key=True),
+    Column("version", Integer, primary_key=True, comment="of the event that tells why"),
+    Column("problem_id", ForeignKey("problem.id"), nullable=False),
+    Column("at", Moment, nullable=False, comment="the event's"),
+    Column("catalogue", String(12), nullable=False, comment="version of the rules"),
+    Index(None, "problem_id", "at"),
+    Index(None, "at", "problem_id"),
+    *_moments("at"),
+)
+"""Derived from events and the catalogue, so that it may be computed anew."""
 
 account = Table(
     "account",

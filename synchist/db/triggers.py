@@ -17,7 +17,8 @@ direct      another sync column differs, or nothing does   now, if a sync column
 tms         only columns of the TMS differ                 unchanged: no outcome has changed
 ==========  =============================================  =====================================
 
-`closed_reason` is also cleared wherever the record is not Complete any more.
+`closed_reason` is also cleared wherever the record is not Complete any more. `problem_id` becomes 0
+with an event that says why a push failed, and null with an attempt that leaves no error.
 
 SQLite can't refuse everything: a forged *next* event is found by replay (`history.py`), not here.
 """
@@ -28,7 +29,14 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Integer, text
 
-from synchist.db.tables import APPEND_ONLY, ENTITY_TABLES, SYNC_COLUMNS, TRACKED
+from synchist.db.tables import (
+    APPEND_ONLY,
+    ENTITY_TABLES,
+    SYNC_COLUMNS,
+    TELLS_WHY,
+    TRACKED,
+    UNDIAGNOSED,
+)
 
 _FIRING = ", ".join((*TRACKED, "last_operation_id"))
 _TMS_COLUMNS = TRACKED[len(SYNC_COLUMNS) :]
@@ -104,6 +112,7 @@ def _sqlite_entity(name: str) -> Iterator[tuple[str, str]]:
         f"""AFTER INSERT ON {name} BEGIN
         {_sqlite_event(name, "'created'", "1", first, first)}
         UPDATE {name} SET version = 1, outcome_at = {first},
+            problem_id = CASE WHEN NEW.sync_status = 2 THEN {UNDIAGNOSED} END,
             closed_reason = CASE WHEN NEW.sync_status = 1 THEN NEW.closed_reason END
         WHERE id = NEW.id;
     END""",
@@ -123,8 +132,12 @@ def _sqlite_entity(name: str) -> Iterator[tuple[str, str]]:
                 f" ELSE {_SQLITE_NOW} END",
             )
         }
-        UPDATE {name} SET (version, outcome_at, closed_reason) =
-            (SELECT version, outcome_at, closed_reason FROM sync_event
+        UPDATE {name} SET (version, outcome_at, closed_reason, problem_id) =
+            (SELECT version, outcome_at, closed_reason,
+                CASE WHEN {TELLS_WHY} THEN {UNDIAGNOSED}
+                    WHEN kind = 'attempt' AND NEW.problem_id <> {UNDIAGNOSED} THEN NULL
+                    ELSE NEW.problem_id END
+             FROM sync_event
              WHERE entity = '{name}' AND record_id = NEW.id AND version = OLD.version + 1)
         WHERE id = NEW.id;
     END""",
@@ -207,6 +220,7 @@ def _postgresql_functions() -> dict[str, str]:
     """
     kind = _kind("IS DISTINCT FROM")
     state = ", ".join(f"NEW.{column}" for column in TRACKED)
+    tells_why = TELLS_WHY.replace("sync_", "NEW.sync_")
     event = f"INSERT INTO sync_event ({_EVENT_COLUMNS})"
     rows = state.replace("NEW.", "n.")
     row_kind = kind.replace("NEW.", "n.").replace("OLD.", "o.")
@@ -214,13 +228,17 @@ def _postgresql_functions() -> dict[str, str]:
         _REFUSE: """BEGIN
             RAISE EXCEPTION 'synchist: %', TG_ARGV[0] USING ERRCODE = 'check_violation';
         END""",
-        "synchist_stamp_insert": """BEGIN
+        "synchist_stamp_insert": f"""BEGIN
             IF NEW.version <> 0 OR NEW.outcome_at IS NOT NULL THEN
                 RAISE EXCEPTION 'synchist: version and outcome_at are kept by the database'
                     USING ERRCODE = 'check_violation';
             END IF;
             NEW.version := 1;
             NEW.outcome_at := coalesce(NEW.sync_at, NEW.created_at);
+            NEW.problem_id := NULL;
+            IF NEW.sync_status = 2 THEN
+                NEW.problem_id := {UNDIAGNOSED};
+            END IF;
             IF NEW.sync_status <> 1 THEN
                 NEW.closed_reason := NULL;
             END IF;
@@ -236,6 +254,11 @@ def _postgresql_functions() -> dict[str, str]:
             END IF;
             IF kind = 'attempt' OR NEW.sync_status <> 1 THEN
                 NEW.closed_reason := NULL;
+            END IF;
+            IF {tells_why} THEN
+                NEW.problem_id := {UNDIAGNOSED};
+            ELSIF kind = 'attempt' AND NEW.problem_id <> {UNDIAGNOSED} THEN
+                NEW.problem_id := NULL;
             END IF;
             RETURN NEW;
         END""",

@@ -61,6 +61,11 @@ class Cause(StrEnum):
         """Words for people."""
         return str(_causes()[self]["label"])
 
+    @classmethod
+    def from_label(cls, label: str) -> "Cause | None":
+        """The cause of those words, or None."""
+        return next((cause for cause in cls if cause.label == label), None)
+
 
 class Retry(StrEnum):
     """What sending a record back to Pending does."""
@@ -138,10 +143,9 @@ def explained(
     """The words for a cause and the thing it is about."""
     of = _causes()[cause]
     words = {
-        "system": SYSTEMS.get(system, "the accounting system"),
+        **_words(named, system),
         "party": "vendor" if entity.startswith("bill") else "customer",
         "document": "record" if entity == ANY else entity.replace("_", " "),
-        "name": f"“{named}”" if named else "",
     }
     places = of.get("place", {})
     words["place"] = _filled(places.get(system, places.get(ANY, "")), words)
@@ -155,13 +159,22 @@ def explained(
     )
 
 
+def shared(cause: Cause, named: str) -> str:
+    """The part of the name by which failures belong together; empty where each has its own."""
+    return named if "{name}" in _causes()[cause]["problem"] else ""
+
+
 def title(cause: Cause, named: str, system: str) -> str:
     """What a group of failures is called: `Customer “Blue Mesa Foods” is missing or inactive`."""
-    words = {
+    return _sentence(_causes()[cause]["problem"], _words(named, system))
+
+
+def _words(named: str, system: str) -> dict[str, str]:
+    """What every template may say."""
+    return {
         "system": SYSTEMS.get(system, "the accounting system"),
         "name": f"“{named}”" if named else "",
     }
-    return _sentence(_causes()[cause]["problem"], words)
 
 
 @cache
@@ -212,11 +225,14 @@ def _together(parts: tuple[tuple[str, ...], ...], text: str) -> bool:
 # ---------------------------------------------------------------- words
 
 
+LONGEST_NAME = 100
+
+
 def _name(cause: Cause, message: Message) -> str:
     for pattern in _names().get(cause, ()):
         if found := pattern.search(message.raw):
             name = next(filter(None, found.groups()), "")
-            return " ".join(name.split()).strip(" .,:;'\"")
+            return " ".join(name.split()).strip(" .,:;'\"")[:LONGEST_NAME]
     return ""
 
 

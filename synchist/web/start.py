@@ -14,7 +14,7 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from synchist.db.engine import reading
 from synchist.db.prepare import is_demo, prepare
 from synchist.errors import SynchistError
-from synchist.web import downloads, readiness, sign_in
+from synchist.web import companion, downloads, readiness, sign_in
 from synchist.web.gate import TRUSTED_USER_HEADERS, Gate
 from synchist.web.request import is_loopback
 
@@ -91,6 +91,9 @@ class StartUp:
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": _reason(error)})
                 return
+            with companion.at_work():
+                await self.app(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
 

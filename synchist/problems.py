@@ -1,0 +1,267 @@
+"""Why records failed, stored: each failure's diagnosis, and the problem that it belongs to.
+
+A problem is what has to be fixed once: a cause, on one connection, about one named thing. Triggers
+mark a failed record as undiagnosed; batches of these functions diagnose it afterwards, outside of
+the job's write. All of it derives from the history and from the catalogue of `diagnosis`, so it may
+be computed anew: `python -m synchist rediagnose`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
+
+from synchist.db.engine import dialect_insert, reading, writing
+from synchist.db.tables import TELLS_WHY, UNDIAGNOSED, organization, problem, sync_event
+from synchist.db.tables import connection as connection_table
+from synchist.db.tables import diagnosis as diagnosis_table
+from synchist.diagnosis import ANY, Cause, diagnose, shared, title, version
+from synchist.entities import ENTITIES, Entity
+
+BATCH = 200
+"""Records a transaction: a fraction of a second, so that no job and no person waits for it."""
+
+Key = tuple[int | None, Cause, str]
+"""Connection, cause, and the name that its failures share."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one event of a failure means."""
+
+    record_id: int
+    version: int
+    at: datetime
+    key: Key
+    title: str
+
+
+# ---------------------------------------------------------------- when
+
+
+def catch_up(entities: Iterable[Entity] = ENTITIES) -> int:
+    """Diagnose one batch of new failures of each entity, the newest first; how many records.
+
+    Raises DatabaseUnavailable.
+    """
+    return sum(_diagnose(entity, _undiagnosed(entity)) for entity in entities)
+
+
+def rediagnose(progress: Callable[[int], None] = lambda done: None) -> int:
+    """Diagnose what is new and what an earlier catalogue has diagnosed; how many records.
+
+    `progress` is told after each batch how many records are done. Raises DatabaseUnavailable.
+    """
+    done = 0
+    for entity in ENTITIES:
+        for ids in _outdated(entity):
+            done += _diagnose(entity, ids)
+            progress(done)
+    while found := catch_up():
+        done += found
+        progress(done)
+    _retitle()
+    return done
+
+
+def _undiagnosed(entity: Entity) -> list[int]:
+    of = entity.table.c
+    newest = (
+        select(of.id)
+        .where(of.problem_id == literal_column(str(UNDIAGNOSED)))
+        .order_by(of.id.desc())
+    )
+    with reading() as connection:
+        return list(connection.scalars(newest.limit(BATCH)))
+
+
+def _outdated(entity: Entity) -> Iterator[list[int]]:
+    """Records with a diagnosis of another catalogue, batch by batch."""
+    of, last = diagnosis_table.c, 0
+    while True:
+        following = (
+            select(of.record_id)
+            .distinct()
+            .where(of.entity == entity.key, of.record_id > last, of.catalogue != version())
+            .order_by(of.record_id)
+            .limit(BATCH)
+        )
+        with reading() as connection:
+            ids = list(connection.scalars(following))
+        if not ids:
+            return
+        yield ids
+        last = ids[-1]
+
+
+# ---------------------------------------------------------------- what
+
+
+def _diagnose(entity: Entity, ids: Sequence[int]) -> int:
+    """Diagnose records and store it. Returns how many could be stored: a record that somebody
+    changes at this moment is left for the next batch."""
+    if not ids:
+        return 0
+    with reading() as connection:
+        seen = _versions(connection, entity, ids)
+        told = connection.execute(_telling(entity, ids)).all()
+    found = [_explained(entity, row) for row in told]
+    with writing() as connection:
+        held = _versions(connection, entity, ids, lock=True)
+        unchanged = [key for key in ids if key in held and held[key] == seen.get(key)]
+        if unchanged:
+            _store(connection, entity, unchanged, found)
+    return len(unchanged)
+
+
+def _versions(
+    connection: Connection, entity: Entity, ids: Sequence[int], lock: bool = False
+) -> dict[int, int]:
+    of = entity.table.c
+    rows = select(of.id, of.version).where(of.id.in_(ids)).order_by(of.id)
+    if lock:
+        rows = rows.with_for_update(skip_locked=True)
+    found: dict[int, int] = dict(connection.execute(rows).all())
+    return found
+
+
+def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
+    """The events of these records that say why, as far as this catalogue has not read them yet."""
+    event, known = sync_event.c, diagnosis_table.c
+    return (
+        select(
+            event.record_id,
+            event.version,
+            event.at,
+            event.connection_id,
+            event.sync_error,
+            event.sync_error_code,
+            connection_table.c.system,
+            organization.c.name,
+        )
+        .outerjoin(connection_table, connection_table.c.id == event.connection_id)
+        .outerjoin(organization, organization.c.id == event.party_id)
+        .outerjoin(
+            diagnosis_table,
+            (known.entity == event.entity)
+            & (known.record_id == event.record_id)
+            & (known.version == event.version)
+            & (known.catalogue == version()),
+        )
+        .where(
+            event.entity == entity.key,
+            event.record_id.in_(ids),
+            text(TELLS_WHY),
+            known.version.is_(None),
+        )
+    )
+
+
+def _explained(entity: Entity, row: Row[Any]) -> _Found:
+    system = row.system or ANY
+    read = diagnose(row.sync_error, system, row.sync_error_code, entity.key, row.name or "")
+    name = shared(read.cause, read.named)
+    key = (row.connection_id, read.cause, name)
+    return _Found(row.record_id, row.version, row.at, key, title(read.cause, name, system))
+
+
+def _store(
+    connection: Connection, entity: Entity, ids: Sequence[int], found: Sequence[_Found]
+) -> None:
+    mine = [one for one in found if one.record_id in set(ids)]
+    if mine:
+        problems = _problems(connection, {one.key: one.title for one in mine})
+        put = dialect_insert(connection, diagnosis_table)
+        connection.execute(
+            put.on_conflict_do_update(
+                index_elements=["entity", "record_id", "version"],
+                set_={name: put.excluded[name] for name in ("problem_id", "catalogue")},
+            ),
+            [
+                {
+                    "entity": entity.key,
+                    "record_id": one.record_id,
+                    "version": one.version,
+                    "problem_id": problems[one.key],
+                    "at": one.at,
+                    "catalogue": version(),
+                }
+                for one in mine
+            ],
+        )
+    of, known = entity.table.c, diagnosis_table.c
+    latest = (
+        select(known.problem_id)
+        .where(known.entity == entity.key, known.record_id == of.id)
+        .order_by(known.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    still = (of.sync_status != 1) & (func.coalesce(of.sync_error, "") != "")
+    connection.execute(
+        update(entity.table)
+        .where(of.id.in_(ids))
+        .values(problem_id=case((still, latest), else_=None))
+    )
+
+
+def _problems(connection: Connection, titles: dict[Key, str]) -> dict[Key, int]:
+    """The ids of problems, made where they are not there yet."""
+    # In one order, so that two servers never wait for each other in a circle.
+    keys = sorted(titles, key=lambda key: (key[0] or 0, *key[1:]))
+    connection.execute(
+        dialect_insert(connection, problem).on_conflict_do_nothing(),
+        [
+            {
+                "connection_id": link,
+                "cause": cause,
+                "named": named,
+                "title": titles[link, cause, named],
+            }
+            for link, cause, named in keys
+        ],
+    )
+    of = problem.c
+    rows = connection.execute(
+        select(of.connection_id, of.cause, of.named, of.id).where(
+            of.named.in_({named for _, _, named in keys})
+        )
+    )
+    return {(link, Cause(cause), named): identity for link, cause, named, identity in rows}
+
+
+def _retitle() -> None:
+    """Bring the words of every problem to those of this catalogue."""
+    of = problem.c
+    with writing() as connection:
+        rows = connection.execute(
+            select(of.id, of.cause, of.named, of.title, connection_table.c.system).outerjoin(
+                connection_table, connection_table.c.id == of.connection_id
+            )
+        ).all()
+        changed = [
+            {"identity": row.id, "words": words}
+            for row in rows
+            if row.cause in Cause
+            and (words := title(Cause(row.cause), row.named, row.system or ANY)) != row.title
+        ]
+        if changed:
+            connection.execute(
+                update(problem)
+                .where(of.id == bindparam("identity"))
+                .values(title=bindparam("words")),
+                changed,
+            )
