@@ -16,11 +16,10 @@ from typing import Any
 import click
 import structlog
 
-from synchist import accounts, demo, export, loading, queries
+from synchist import accounts, demo, diagnosis, export, loading, problems, queries
 from synchist.accounts import Principal
 from synchist.db.engine import reading
-from synchist.db.prepare import DatabaseBehind, TriggersBroken, is_current, prepare, upgrade
-from synchist.db.triggers import broken_triggers
+from synchist.db.prepare import check, prepare, upgrade
 from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
@@ -258,12 +257,7 @@ def db_upgrade() -> None:
 @_one_line
 def db_check() -> None:
     """Say whether the database is current and keeps the history; changes nothing."""
-    with reading() as connection:
-        if not is_current(connection):
-            raise DatabaseBehind
-        broken = broken_triggers(connection)
-    if broken:
-        raise TriggersBroken(broken)
+    check()
     click.echo("The database is up to date and keeps the history.")
 
 
@@ -384,6 +378,18 @@ def _write(path: Path, content: bytes, force: bool) -> None:
         raise FileInTheWay(path) from None
     except OSError as error:
         raise FileNotWritten(path, error) from None
+
+
+@main.command(name="rediagnose")
+@_when_ready
+def rediagnose_command() -> None:
+    """Diagnose again what an earlier catalogue of rules has diagnosed, and whatever is new.
+
+    Needed after an upgrade that changes the rules. Works in small batches beside jobs and people.
+    """
+    done = problems.rediagnose()
+    noun = "record" if done == 1 else "records"
+    click.echo(f"Diagnosed {done:,} {noun} with the catalogue {diagnosis.version()}.")
 
 
 @main.command(name="diagnose")

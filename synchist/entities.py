@@ -6,16 +6,19 @@ column, add a line; a declaration that can't work fails at import.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
-from sqlalchemy import ColumnElement, FromClause, Table, case, literal
+from sqlalchemy import ColumnElement, FromClause, Table, bindparam, case, literal, or_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
-from synchist.db.tables import connection, organization
-from synchist.statuses import SyncStatus
+from synchist.db.tables import connection, organization, problem
+from synchist.db.types import Moment, utc_now
+from synchist.settings import settings
+from synchist.statuses import ConnectionState, SyncStatus
 
 
 class Kind(StrEnum):
@@ -73,7 +76,8 @@ class Applications:
 class Entity:
     """One kind of record.
 
-    `key` stands in events and operations, `slug` in addresses and widget keys.
+    `key` stands in events and operations, `slug` in addresses and widget keys. `waits` gives, of a
+    Pending record, one of the texts of `waiting`: why it does not move.
     """
 
     key: str
@@ -93,6 +97,8 @@ class Entity:
     billing_name: ColumnElement[str]
     connection_name: ColumnElement[str]
     connection_system: ColumnElement[str]
+    waits: ColumnElement[str]
+    waiting: tuple[str, ...]
     applications: Applications
     charge_lines: TableColumn[int] | None = None
 
@@ -120,7 +126,36 @@ OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
 Fields: TypeAlias = ReadOnlyColumnCollection[str, TableColumn[Any]]
 
 
-def _outcome(of: Fields) -> list[Column]:
+def _waits(
+    of: Fields, link: FromClause, syncable: tuple[str, ...]
+) -> tuple[ColumnElement[Any], tuple[str, ...]]:
+    """Why a Pending record does not move, as SQL, and every text that this can give."""
+    *first, last = syncable
+    needed = f"{', '.join(first)} or {last}" if first else last
+    now = bindparam("now", callable_=utc_now, type_=Moment, unique=True)
+    too_long = bindparam("too_long", callable_=_too_long_ago, type_=Moment, unique=True)
+    reasons: tuple[tuple[str, ColumnElement[bool]], ...] = (
+        (f"TMS status must be {needed}", of.tms_status.not_in(syncable)),
+        ("No connection to an accounting system", of.connection_id.is_(None)),
+        (
+            "The connection is down",
+            or_(
+                link.c.state != ConnectionState.AUTHORIZED.value,
+                link.c.token_expires_at <= now,
+            ),
+        ),
+        ("No sync job has picked it up", of.outcome_at < too_long),
+    )
+    texts = (*(reason for reason, _ in reasons), "Waits for the next sync job")
+    whens = [(when, literal(reason)) for reason, when in reasons]
+    return case(*whens, else_=literal(texts[-1])), texts
+
+
+def _too_long_ago() -> datetime:
+    return utc_now() - timedelta(hours=settings().pending_hours)
+
+
+def _outcome(of: Fields, waits: ColumnElement[Any]) -> list[Column]:
     """What the last attempt left, shared by all entities."""
     return [
         Column(
@@ -138,6 +173,24 @@ def _outcome(of: Fields) -> list[Column]:
             of.sync_at,
             135,
             help="When a sync job last tried to write this record to the accounting system",
+        ),
+        Column(
+            "waits",
+            "Why it waits",
+            Kind.TEXT,
+            waits,
+            275,
+            help="Why the next sync job will or will not try this record",
+            only=(SyncStatus.PENDING,),
+        ),
+        Column(
+            "cause",
+            "Cause",
+            Kind.TEXT,
+            problem.c.title,
+            200,
+            help="What the last error means; a click on the number says what to do",
+            only=OPEN,
         ),
         Column(
             "sync_error",
@@ -258,6 +311,7 @@ def _entity(
     billing = organization.alias(f"{key}_billing")
     link = connection.alias(f"{key}_connection")
     is_document = "shipment_id" in of
+    waits, waiting = _waits(of, link, syncable)
     return Entity(
         key=key,
         slug=f"{key}s",
@@ -274,13 +328,14 @@ def _entity(
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
             Column("currency", "Currency", Kind.TEXT, of.currency, 70),
-            *_outcome(of),
+            *_outcome(of, waits),
             *(_document(of) if is_document else _payment(of)),
             *_tail(of, billing, link),
         ),
         source=table.join(party, of.party_id == party.c.id)
         .join(billing, of.billing_organization_id == billing.c.id)
-        .outerjoin(link, of.connection_id == link.c.id),
+        .outerjoin(link, of.connection_id == link.c.id)
+        .outerjoin(problem, of.problem_id == problem.c.id),
         searched=tuple(
             of[name]
             for name in ("number", "shipment_id", "sync_reference", "pro_number", "check_number")
@@ -298,6 +353,8 @@ def _entity(
         billing_name=billing.c.name,
         connection_name=link.c.name,
         connection_system=link.c.system,
+        waits=waits,
+        waiting=waiting,
         charge_lines=tables.charge_line.c.get(f"{key}_id"),
         applications=applications,
     )

@@ -11,10 +11,22 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, false, literal, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union,
+)
 
-from synchist.db.tables import organization
+from synchist.db.tables import connection, organization, problem
 from synchist.db.types import folded
+from synchist.diagnosis import Cause
 from synchist.entities import Entity, Sort
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
@@ -22,6 +34,13 @@ from synchist.statuses import SyncStatus
 EARLIEST = date(2000, 1, 1)
 LONGEST_SEARCH = 40_000
 MOST_TERMS = 2_000
+LONGEST_PROBLEM = 700
+
+LINK = connection.alias("problem_connection")
+PROBLEMS = problem.outerjoin(LINK, problem.c.connection_id == LINK.c.id)
+"""Problems with their connections."""
+PROBLEM_NAME: ColumnElement[str] = problem.c.title + func.coalesce(" · " + LINK.c.name, "")
+"""The full name of a problem, which tells it from all others: title and connection."""
 
 
 class Window(StrEnum):
@@ -80,7 +99,10 @@ def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Filters:
-    """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only."""
+    """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` for
+    Pending only. `cause` is a label of `Cause`, `problem` the full name of a problem
+    (PROBLEM_NAME) or a part of it.
+    """
 
     status: SyncStatus = SyncStatus.FAILED
     window: Window = Window.PAST_MONTH
@@ -91,6 +113,9 @@ class Filters:
     billing: str | None = None
     connection: str | None = None
     currency: str | None = None
+    cause: str | None = None
+    problem: str = ""
+    waits: str | None = None
     differs: bool = False
     sort: str = "Newest first"
 
@@ -120,7 +145,12 @@ class Filters:
     @property
     def looks_at_names(self) -> bool:
         """Whether the SQL refers to names of organizations or connections."""
-        return bool(self.party or self.billing or self.connection)
+        return bool(self.party or self.billing or self.connection or self.stuck)
+
+    @property
+    def stuck(self) -> str | None:
+        """Why the records wait, where that is asked of Pending ones."""
+        return self.waits if self.status is SyncStatus.PENDING else None
 
     def in_window(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
@@ -147,14 +177,30 @@ class Filters:
             (entity.billing_name, self.billing),
             (entity.connection_name, self.connection),
             (entity.table.c.currency, self.currency),
+            (entity.waits, self.stuck),
         ):
             if value is not None:
                 conditions.append(column == value)
+        if self.cause or self.problem:
+            conditions.append(entity.table.c.problem_id.in_(self._problems()))
         if self.differs:
             conditions.append(entity.differs)
         if self.search:
             conditions.append(self._found(entity))
         return conditions
+
+    def _problems(self) -> Select[int]:
+        """The problems of the cause and name. A full name means no other that holds it."""
+        ids = select(problem.c.id).select_from(PROBLEMS)
+        if self.cause:
+            cause = Cause.from_label(self.cause)
+            ids = ids.where(problem.c.cause == (cause.value if cause else ""))
+        if self.problem:
+            whole = PROBLEM_NAME.in_([self.problem])
+            named = select(problem.c.id).select_from(PROBLEMS).where(whole).exists()
+            part = PROBLEM_NAME.icontains(self.problem, autoescape=True)
+            ids = ids.where(or_(whole, and_(~named, part)))
+        return ids
 
     def _found(self, entity: Entity) -> ColumnElement[bool]:
         """One index after the other, united: an OR over all of them could use none."""
@@ -174,12 +220,20 @@ class Filters:
         matching += [of.party_id.in_(organizations), of.billing_organization_id.in_(organizations)]
         return of.id.in_(union(*(select(of.id).where(condition) for condition in matching)))
 
+    def of_status(self, entity: Entity) -> ColumnElement[bool]:
+        """The sync status as SQL."""
+        status = int(self.status)
+        # Written out where the index of failures by problem helps: it holds failures alone, and
+        # SQLite does not look into a parameter to see that it may use it.
+        by_problem = self.cause or self.problem
+        return entity.table.c.sync_status == (literal_column(str(status)) if by_problem else status)
+
     def conditions(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
     ) -> list[ColumnElement[bool]]:
         """All of it as SQL, to be joined by AND."""
         return [
-            entity.table.c.sync_status == int(self.status),
+            self.of_status(entity),
             *self.in_window(entity, at),
             *self.beyond_status_and_window(entity),
         ]
@@ -210,6 +264,9 @@ class Filters:
             ("billing organization", self.billing),
             ("connection", self.connection),
             ("currency", self.currency),
+            ("cause", self.cause),
+            ("problem", self.problem or None),
+            ("waits because", self.stuck),
         ):
             if value is not None:
                 parts.append(f"{label} {value}")
@@ -233,7 +290,10 @@ class Filters:
             values["range"] = [self.window.value]
             if self.window is Window.CUSTOM and self.start and self.end:
                 values["dates"] = [self.start.isoformat(), self.end.isoformat()]
-        for name in ("search", "party", "billing", "connection", "currency"):
+        for name in (
+            *("search", "party", "billing", "connection", "currency", "cause", "problem"),
+            *(("waits",) if self.stuck else ()),
+        ):
             value = getattr(self, name)
             if value:
                 values[name] = [value]
@@ -332,12 +392,16 @@ def parse(
         ("billing", "billing organization"),
         ("connection", "connection"),
         ("currency", "currency"),
+        ("cause", "cause"),
+        ("waits", "reason to wait"),
     ):
         if value := given(name):
             if known is not None and value[0] not in known.get(name, ()):
                 corrections.append(f"There is no {label} “{_shorten(value[0])}”; showing all.")
             else:
                 filters = replace(filters, **{name: value[0]})  # type: ignore[arg-type]
+    if title := given("problem"):
+        filters = replace(filters, problem=title[0][:LONGEST_PROBLEM])
     if given("differs"):
         filters = replace(filters, differs=given("differs")[0] == "true")
     if sort := given("sort"):

@@ -255,7 +255,7 @@ def _retitle() -> None:
         changed = [
             {"identity": row.id, "words": words}
             for row in rows
-            if row.cause in Cause
+            if row.cause in set(Cause)
             and (words := title(Cause(row.cause), row.named, row.system or ANY)) != row.title
         ]
         if changed:

@@ -27,7 +27,8 @@ from sqlalchemy.types import NullType
 
 from synchist.currencies import exponent, sums
 from synchist.db.tables import connection as connection_table
-from synchist.db.tables import organization
+from synchist.db.tables import organization, problem
+from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
 from synchist.filters import Filters
 from synchist.settings import settings
@@ -45,6 +46,16 @@ class Total:
     def money(self) -> str:
         """The sums as people read them, or an empty text."""
         return sums(self.by_currency)
+
+
+def added(totals: Iterable[Total]) -> Total:
+    """The sum of totals, currency by currency."""
+    count, by_currency = 0, dict[str, int]()
+    for total in totals:
+        count += total.count
+        for currency, amount in total.by_currency.items():
+            by_currency[currency] = by_currency.get(currency, 0) + amount
+    return Total(count, by_currency)
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ def outside_window(connection: Connection, entity: Entity, filters: Filters) -> 
     sides = []
     for side in filters.outside_window(at):
         conditions = [
-            entity.table.c.sync_status == int(filters.status),
+            filters.of_status(entity),
             *filters.beyond_status_and_window(entity),
         ]
         found = {} if side is None else _totals(connection, entity, filters, [*conditions, side])
@@ -201,31 +212,36 @@ def _series(column: Column, values: Sequence[Any], index: pd.Index) -> pd.Series
     return pd.Series(pd.DatetimeIndex(moments).tz_localize("UTC"), index=index)
 
 
-def selectable(connection: Connection, entity: Entity, filters: Filters) -> dict[int, Ticked]:
-    """Every record that matches, as a selection remembers it."""
+def selectable(
+    connection: Connection, entity: Entity, filters: Filters, limit: int | None = None
+) -> dict[int, Ticked]:
+    """Every record that matches (or `limit` of them), as a selection remembers it."""
     of = entity.table.c
     rows = connection.execute(
-        _select(entity, filters, of.id, of.version, of.currency, of.amount).where(
-            *filters.conditions(entity)
-        )
+        _select(entity, filters, of.id, of.version, of.currency, of.amount)
+        .where(*filters.conditions(entity))
+        .limit(limit)
     )
     return {key: Ticked(version, currency, amount) for key, version, currency, amount in rows}
 
 
 def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
-    """What can be chosen under More: names of parties, billing organizations, connections, and
-    currencies, each in alphabetical order."""
+    """What can be chosen under More: names of parties, billing organizations, connections,
+    currencies and causes, each in alphabetical order, and why Pending records wait."""
 
     def names(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
         return sorted(
             connection.scalars(select(column).distinct().where(*conditions)), key=str.casefold
         )
 
+    causes = set(connection.scalars(select(problem.c.cause).distinct()))
     return {
         "party": names(organization.c.name, entity.party_role),
         "billing": names(organization.c.name, organization.c.is_billing),
         "connection": names(connection_table.c.name),
         "currency": sorted(connection.scalars(_distinct(entity.table.c.currency))),
+        "cause": sorted(cause.label for cause in Cause if cause.value in causes),
+        "waits": list(entity.waiting),
     }
 
 

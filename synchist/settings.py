@@ -42,6 +42,12 @@ class Settings(BaseSettings):
         default=20, ge=1, description="How long a write waits for another one to finish"
     )
 
+    pending_hours: int = Field(
+        default=24,
+        ge=1,
+        description="A Pending record that no job has tried for so many hours counts as stuck",
+    )
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

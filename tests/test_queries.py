@@ -232,8 +232,14 @@ def test_the_choices_under_more(database: Database, world: World) -> None:
         "billing": ["Harbor Point Chicago", "Harbor Point Toronto"],
         "connection": ["QuickBooks US", "Xero Canada"],
         "currency": ["CAD", "USD"],
+        "cause": [],
+        "waits": list(INVOICES.waiting),
     }
-    assert payable == {**receivable, "party": ["Delta Vans", "Lone Pine Trucking"]}
+    payable_alone = {
+        "party": ["Delta Vans", "Lone Pine Trucking"],
+        "waits": list(BILL_PAYMENTS.waiting),
+    }
+    assert payable == {**receivable, **payable_alone}
 
 
 # ---------------------------------------------------------------- order and pages

@@ -117,10 +117,16 @@ def prepare() -> None:
     with _translated():
         if address.get_backend_name() == "sqlite" and not _stands(Path(address.database or "")):
             upgrade()
-        with reading() as connection:
-            if not is_current(connection):
-                raise DatabaseBehind
-            broken = broken_triggers(connection)
+        check()
+
+
+def check() -> None:
+    """Raise DatabaseBehind or TriggersBroken where the database is not what this version needs;
+    changes nothing."""
+    with reading() as connection:
+        if not is_current(connection):
+            raise DatabaseBehind
+        broken = broken_triggers(connection)
     if broken:
         raise TriggersBroken(broken)
 
@@ -131,4 +137,4 @@ def is_demo(connection: Connection) -> bool:
     return connection.scalar(select(key).where(key == DEMO)) is not None
 
 
-__all__ = ["DEMO", "database", "is_current", "is_demo", "prepare", "upgrade"]
+__all__ = ["DEMO", "check", "database", "is_current", "is_demo", "prepare", "upgrade"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -10,12 +11,14 @@ import streamlit as st
 from sqlalchemy import Connection
 from streamlit.delta_generator import DeltaGenerator
 
-from synchist import queries
+from synchist import problems, queries
 from synchist.accounts import Actor
+from synchist.db.engine import DatabaseUnavailable
 from synchist.entities import Entity
 from synchist.filters import Filters, Window, readable
 from synchist.queries import Ticked, Total
 from synchist.roles import Role
+from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
 from synchist.ui.filter_bar import key, link
@@ -38,6 +41,8 @@ def show(entity: Entity) -> None:
     counted."""
     with viewer.reading(f"open {entity.title}") as (connection, actor):
         choices = queries.choices(connection, entity)
+    with suppress(DatabaseUnavailable):  # the list is there also without the newest causes
+        problems.catch_up([entity])
     faults.show_kept()
     bar, receipt, headline = st.container(), st.container(), st.empty()
     body, footer = st.container(), st.container()
@@ -50,6 +55,8 @@ def show(entity: Entity) -> None:
         frame = _page(connection, entity, filters, place)
         loaded = Loaded(actor, frame, cache(lambda: queries.total(connection, entity, filters)))
         selection.keep_valid(entity, filters, frame)
+        if filter_bar.arrives_selected():
+            _select_matching(connection, entity, filters)
         headline.subheader(
             f"Counting {filters.status.label.lower()} {entity.plural} …", anchor=False
         )
@@ -236,7 +243,7 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             st.button(
                 f":blue[Select all {loaded.total().count:,} that match]",
                 type="tertiary",
-                on_click=_select_matching,
+                on_click=_select_all_that_match,
                 args=(entity, filters),
             )
 
@@ -278,8 +285,16 @@ def _select_page(entity: Entity, frame: pd.DataFrame) -> None:
     selection.add(entity, selection.of_page(frame))
 
 
-def _select_matching(entity: Entity, filters: Filters) -> None:
-    with faults.kept():
-        with viewer.reading(f"select {entity.plural}") as (connection, _):
-            matching = queries.selectable(connection, entity, filters)
-        selection.add(entity, matching)
+def _select_all_that_match(entity: Entity, filters: Filters) -> None:
+    with faults.kept(), viewer.reading(f"select {entity.plural}") as (connection, _):
+        selection.add(entity, queries.selectable(connection, entity, filters))
+
+
+def _select_matching(connection: Connection, entity: Entity, filters: Filters) -> None:
+    """Tick all that match, for a link that asked for it; not more than one change may touch."""
+    most = settings().max_records_per_operation
+    found = queries.selectable(connection, entity, filters, limit=most + 1)
+    if len(found) <= most:
+        selection.replace(entity, found)
+    else:
+        st.caption(f":material/info: More than {most:,} records match, so none is ticked.")

@@ -1,6 +1,7 @@
 """The one bar of filters above an entity's list. Every widget is bound to the address."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -33,10 +34,15 @@ NAMES = (
     "billing",
     "connection",
     "currency",
+    "cause",
+    "problem",
+    "waits",
     "differs",
 )
 FRESH = "fresh"
 """The address parameter of a link: what it does not name is at its default."""
+SELECT = "select"
+"""The address parameter of a link: all that the list shows is to be ticked."""
 
 
 def key(entity: Entity, name: str) -> str:
@@ -49,11 +55,22 @@ def first_page(entity: Entity) -> None:
     st.session_state[key(entity, "page")] = 1
 
 
-def link(entity: Entity, filters: Filters, label: str) -> None:
-    """A link to an entity's list that shows these filters and no others."""
+def link(entity: Entity, filters: Filters, label: str, *, select: bool = False) -> None:
+    """A link to an entity's list that shows these filters and no others; with `select`, all that
+    they show is ticked there."""
     parameters = {**filters.parameters(entity), FRESH: ["1"]}
+    if select:
+        parameters[SELECT] = ["1"]
     icon = STATUS_ICONS[filters.status]
     st.page_link(page_of(entity), label=label, icon=icon, query_params=parameters)
+
+
+def arrives_selected() -> bool:
+    """Whether the link that led here asked for all to be ticked; true once."""
+    asked = SELECT in st.query_params
+    if asked:
+        del st.query_params[SELECT]
+    return asked
 
 
 def _forget(entity: Entity) -> None:
@@ -116,7 +133,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             width=190,
             **bound,
         )
-        more = _more(entity, choices, bound)
+        more = _more(entity, choices, pending, bound)
         viewer.account_menu(actor)
     # Client-side limits of widgets can be forged: what counts is parsed once more.
     filters, rejected = parse(
@@ -136,6 +153,11 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     )
     for sentence in dict.fromkeys([*corrections, *rejected]):
         st.caption(f":material/info: {plain(sentence)}")
+    if filters.problem:
+        # Set by a link from the causes, so it must not hide under More.
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f":material/filter_alt: Only {plain(filters.problem)}", width="content")
+            link(entity, replace(filters, problem=""), "Show every cause")
     return filters
 
 
@@ -179,22 +201,25 @@ def _dates(entity: Entity, disabled: bool, bound: Mapping[str, Any]) -> tuple[An
 
 
 def _more(
-    entity: Entity, choices: Mapping[str, list[str]], bound: Mapping[str, Any]
+    entity: Entity, choices: Mapping[str, list[str]], pending: bool, bound: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
-    names = ("party", "billing", "connection", "currency", "differs")
+    selects = [
+        ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
+        ("billing", "Billing organization", "All billing organizations"),
+        ("connection", "Connection", "All connections"),
+        ("currency", "Currency", "All currencies"),
+        ("cause", "Cause", "All causes"),
+        *([("waits", "Why it waits", "All reasons")] if pending else []),
+    ]
+    names = (*(name for name, _, _ in selects), "problem", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
     label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
     with st.popover(label, icon=":material/tune:"):
-        for name, title, everything in (
-            ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
-            ("billing", "Billing organization", "All billing organizations"),
-            ("connection", "Connection", "All connections"),
-            ("currency", "Currency", "All currencies"),
-        ):
+        for name, title, everything in selects:
             value = st.selectbox(
                 title,
                 choices[name],
@@ -204,6 +229,13 @@ def _more(
                 **bound,
             )
             chosen[name] = [value] if value else []
+        problem = st.text_input(
+            "Problem",
+            key=key(entity, "problem"),
+            placeholder="Words of the column Cause, such as a name",
+            **bound,
+        )
+        chosen["problem"] = [problem] if problem else []
         differs = st.checkbox(
             "Amount differs",
             key=key(entity, "differs"),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from synchist.accounts import NotAllowed, NotSignedIn
 from synchist.entities import ENTITIES
-from synchist.ui import faults, viewer
+from synchist.ui import faults, places, viewer
 from synchist.ui.places import SCRIPTS, page_of
 
 # Ours, since Streamlit would have browsers fetch a Material icon from another site.
@@ -28,6 +28,8 @@ def main() -> None:
                 SCRIPTS / "overview.py", title="Overview", icon=":material/home:", default=True
             ),
             *(page_of(entity) for entity in ENTITIES),
+            places.causes(),
+            places.connections(),
             st.Page(SCRIPTS / "record.py", title="Record", visibility="hidden"),
         ],
         position="top",

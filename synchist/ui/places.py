@@ -18,3 +18,13 @@ ICONS = {
 def page_of(entity: Entity) -> st.Page:
     """The page of an entity."""
     return st.Page(SCRIPTS / f"{entity.slug}.py", title=entity.title, icon=ICONS[entity.key])
+
+
+def causes() -> st.Page:
+    """The page of what has to be fixed."""
+    return st.Page(SCRIPTS / "causes.py", title="Causes", icon=":material/rule:")
+
+
+def connections() -> st.Page:
+    """The page of the links to the accounting systems."""
+    return st.Page(SCRIPTS / "connections.py", title="Connections", icon=":material/link:")

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from synchist.currencies import money
-from synchist.diagnosis import diagnose
+from synchist.diagnosis import ANY, diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
 from synchist.history import Event, Record, load_record
 from synchist.statuses import CloseReason, SyncStatus
@@ -17,7 +17,10 @@ from synchist.ui import viewer
 from synchist.ui.wording import badge, moment, plain
 
 # Shown above the fields in their own way.
-_HEADED = ("number", "party", "sync_status", "tms_status", "sync_error", "differs", "currency")
+_HEADED = (
+    *("number", "party", "sync_status", "tms_status", "sync_error", "differs", "currency"),
+    *("cause", "waits"),
+)
 
 
 def open_drawer(entity: Entity, record_id: int) -> None:
@@ -78,9 +81,9 @@ def _statuses(record: Record) -> None:
         help="The sync status is the outcome of the last attempt to write the record to the"
         " accounting system. The TMS status is its accounting status inside the TMS.",
     )
-    if status is SyncStatus.PENDING and fields["tms_status"] not in record.entity.syncable:
-        needed = " or ".join(record.entity.syncable)
-        st.caption(f":material/block: It will not sync as it is: its TMS status must be {needed}.")
+    if status is SyncStatus.PENDING:
+        since = moment(fields["outcome_at"])
+        st.caption(f":material/schedule: {plain(fields['waits'])}. Pending since {since}.")
 
 
 def _error(record: Record) -> None:
@@ -99,7 +102,7 @@ def _explanation(record: Record) -> None:
     fields = record.fields
     found = diagnose(
         fields["sync_error"],
-        fields["system"] or "any",
+        fields["system"] or ANY,
         fields["sync_error_code"],
         record.entity.key,
         fields["party"],

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from synchist.db.types import utc_now
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 
@@ -30,6 +31,15 @@ def moment(value: datetime | None) -> str:
         return ""
     local = value.astimezone(settings().zone)
     return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def age(since: datetime) -> str:
+    """How long something has lasted, in its largest unit: 3 days, 1 hour, 20 minutes."""
+    seconds = (utc_now() - since).total_seconds()
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if count := int(seconds // length):
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "a moment"
 
 
 def badge(status: SyncStatus) -> str:

@@ -1,0 +1,206 @@
+"""What has to be fixed: failures of all four entities, grouped by their problem."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    func,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
+
+from synchist.db.tables import UNDIAGNOSED, diagnosis, problem
+from synchist.db.types import utc_now
+from synchist.diagnosis import ANY, Cause
+from synchist.entities import ENTITIES, Entity
+from synchist.filters import LINK, PROBLEM_NAME, PROBLEMS, start_of, today
+from synchist.queries import Total, added
+
+NEW_DAYS = 3
+"""A problem counts as new for so many days after its first failure."""
+
+QUIET_DAYS = 7
+"""Without any new failure for so many days, a problem has gone quiet; a failure after that means
+that it has come back."""
+
+TREND_DAYS = 14
+
+
+class State(StrEnum):
+    """How a problem has developed."""
+
+    NEW = "New"
+    ONGOING = "Ongoing"
+    QUIET = "Gone quiet"
+    BACK = "Come back"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The open failures of one problem. Moments are in UTC.
+
+    `totals` count and sum them by entity key; `oldest` is when the oldest of these records was
+    created, `first` and `last` are the first and last failure that this problem ever caused.
+    """
+
+    problem_id: int
+    name: str
+    title: str
+    cause: Cause
+    named: str
+    connection: str
+    system: str
+    totals: Mapping[str, Total]
+    oldest: datetime
+    first: datetime
+    last: datetime
+    state: State
+    total: Total = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", added(self.totals.values()))
+
+
+@dataclass(frozen=True)
+class Open:
+    """Everything that is failed now: by problem, and what nobody has diagnosed yet."""
+
+    groups: tuple[Group, ...]
+    undiagnosed: Total
+
+
+def load_open(connection: Connection) -> Open:
+    """The open failures of all entities over all dates."""
+    totals: dict[int, dict[str, Total]] = {}
+    oldest: dict[int, datetime] = {}
+    for entity in ENTITIES:
+        for row in connection.execute(_failed(entity)):
+            of_problem = totals.setdefault(row.problem_id, {})
+            total = Total(row.number, {row.currency: int(row.money)})
+            before = of_problem.get(entity.key, Total())
+            of_problem[entity.key] = added([before, total])
+            oldest[row.problem_id] = min(oldest.get(row.problem_id, row.oldest), row.oldest)
+    undiagnosed = added(totals.pop(UNDIAGNOSED, {}).values())
+    return Open(tuple(_groups(connection, totals, oldest)), undiagnosed)
+
+
+def _failed(entity: Entity) -> Select[Any]:
+    of = entity.table.c
+    return (
+        select(
+            func.coalesce(of.problem_id, UNDIAGNOSED).label("problem_id"),
+            of.currency,
+            func.count().label("number"),
+            func.sum(of.amount).label("money"),
+            func.min(of.created_at).label("oldest"),
+        )
+        # Written out and not as a parameter, with which SQLite would not use the partial index.
+        .where(of.sync_status == literal_column("2"))
+        .group_by(of.problem_id, of.currency)
+    )
+
+
+def _groups(
+    connection: Connection,
+    totals: Mapping[int, Mapping[str, Total]],
+    oldest: Mapping[int, datetime],
+) -> list[Group]:
+    now = utc_now()
+    of, seen = problem.c, diagnosis.c
+    quiet_since = now - timedelta(days=QUIET_DAYS)
+
+    def moment(pick: Any, *when: ColumnElement[bool]) -> ScalarSelect[datetime]:
+        """One look into the index of a problem's failures."""
+        return select(pick(seen.at)).where(seen.problem_id == of.id, *when).scalar_subquery()
+
+    rows = connection.execute(
+        select(
+            of.id,
+            PROBLEM_NAME.label("name"),
+            of.title,
+            of.cause,
+            of.named,
+            LINK.c.name.label("connection"),
+            LINK.c.system,
+            moment(func.min).label("first"),
+            moment(func.max).label("last"),
+            moment(func.max, seen.at < quiet_since).label("before"),
+            moment(func.min, seen.at >= quiet_since).label("since"),
+        ).select_from(PROBLEMS)
+    )
+    return [
+        Group(
+            problem_id=row.id,
+            name=row.name,
+            title=row.title,
+            cause=Cause(row.cause),
+            named=row.named,
+            connection=row.connection or "",
+            system=row.system or ANY,
+            totals=totals[row.id],
+            oldest=oldest[row.id],
+            first=row.first,
+            last=row.last,
+            state=_state(now, row.first, row.before, row.since),
+        )
+        for row in rows
+        if row.id in totals
+    ]
+
+
+def _state(
+    now: datetime, first: datetime, before: datetime | None, since: datetime | None
+) -> State:
+    """From the first failure, the last one before the quiet days began, and the first in them."""
+    if since is None:
+        return State.QUIET
+    if first >= now - timedelta(days=NEW_DAYS):
+        return State.NEW
+    if before is not None and since - before >= timedelta(days=QUIET_DAYS):
+        return State.BACK
+    return State.ONGOING
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Failures a day, open or not: `by_problem` and `by_cause` hold one number for each of `days`,
+    the oldest first. Days are business days."""
+
+    days: tuple[date, ...]
+    by_problem: Mapping[int, Sequence[int]]
+    by_cause: Mapping[Cause, Sequence[int]]
+
+
+def load_trend(connection: Connection) -> Trend:
+    """The failures of the past days."""
+    days = tuple(today() - timedelta(days=back) for back in reversed(range(TREND_DAYS)))
+    seen = diagnosis.c
+    counted = union_all(
+        *(
+            select(literal(number).label("day"), seen.problem_id, func.count().label("number"))
+            .where(seen.at >= start_of(day), seen.at < start_of(day + timedelta(days=1)))
+            .group_by(seen.problem_id)
+            for number, day in enumerate(days)
+        )
+    ).subquery()
+    rows = connection.execute(
+        select(counted.c.day, counted.c.problem_id, counted.c.number, problem.c.cause).join(
+            problem, problem.c.id == counted.c.problem_id
+        )
+    )
+    by_problem: dict[int, list[int]] = defaultdict(lambda: [0] * TREND_DAYS)
+    by_cause: dict[Cause, list[int]] = defaultdict(lambda: [0] * TREND_DAYS)
+    for row in rows:
+        by_problem[row.problem_id][row.day] += row.number
+        by_cause[Cause(row.cause)][row.day] += row.number
+    return Trend(days, by_problem, by_cause)

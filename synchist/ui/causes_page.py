@@ -1,0 +1,218 @@
+"""What has to be fixed: failures grouped by problem, each a link to its records."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from synchist import causes, problems
+from synchist.causes import Group, State, Trend
+from synchist.currencies import to_decimal
+from synchist.db.engine import DatabaseUnavailable
+from synchist.diagnosis import ANY, Cause, explained
+from synchist.entities import BY_KEY
+from synchist.filters import Filters, Window, readable
+from synchist.queries import added
+from synchist.statuses import SyncStatus
+from synchist.ui import places, viewer
+from synchist.ui.filter_bar import link
+from synchist.ui.wording import age, plain
+
+PAGE = 25
+ALL = "All"
+COLORS = {State.NEW: "blue", State.ONGOING: "orange", State.QUIET: "gray", State.BACK: "red"}
+MEANINGS = {
+    State.NEW: f"Failed first within the past {causes.NEW_DAYS} days",
+    State.ONGOING: f"Failed again within the past {causes.QUIET_DAYS} days",
+    State.QUIET: f"No new failure for {causes.QUIET_DAYS} days, yet records are still open",
+    State.BACK: f"Failed again after at least {causes.QUIET_DAYS} quiet days",
+}
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def _money(group: Group) -> float:
+    """The sum in whole units, currencies as they stand."""
+    amounts = group.total.by_currency.items()
+    return float(sum(to_decimal(amount, currency) for currency, amount in amounts))
+
+
+SORTS: Mapping[str, Callable[[Group], Any]] = {
+    "Money, highest first": lambda group: -_money(group),
+    "Most records first": lambda group: -group.total.count,
+    "Oldest record first": lambda group: group.oldest,
+    "Newest problem first": lambda group: -group.first.timestamp(),
+}
+
+
+def show() -> None:
+    """Draw the page."""
+    with viewer.reading("open Causes") as (_, actor):
+        pass
+    with suppress(DatabaseUnavailable):  # the newest failures can wait
+        problems.catch_up()
+    with viewer.reading("list the causes") as (connection, actor):
+        found = causes.load_open(connection)
+        trend = causes.load_trend(connection)
+    total = added(group.total for group in found.groups)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Causes", anchor=False, width="content")
+        if found.groups:
+            st.caption(
+                f"{len(found.groups):,} problems explain {total.count:,} failed records"
+                f" · {total.money} · over all dates",
+                width="content",
+            )
+        st.space("stretch")
+        viewer.account_menu(actor)
+    if found.undiagnosed.count:
+        st.caption(
+            f":material/hourglass_top: {found.undiagnosed.count:,} failed records are not diagnosed"
+            " yet; they appear here within minutes."
+        )
+    if not found.groups:
+        st.info("Nothing is failed. New failures appear here by what has to be fixed.")
+        return
+    chosen = _chosen(found.groups)
+    _trend(trend)
+    for group in _page(chosen):
+        _card(group, trend.by_problem.get(group.problem_id, ()))
+
+
+# ---------------------------------------------------------------- which
+
+
+def _first_page() -> None:
+    st.session_state["causes_page"] = 1
+
+
+def _chosen(groups: Sequence[Group]) -> list[Group]:
+    """The groups that the bar asks for, in its order."""
+    bound: dict[str, Any] = {"bind": "query-params", "on_change": _first_page}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        state = st.segmented_control(
+            "Development",
+            [ALL, *State],
+            default=ALL,
+            required=True,
+            key="causes_state",
+            help="  \n".join(f"{one}: {meaning}." for one, meaning in MEANINGS.items()),
+            **bound,
+        )
+        words = st.text_input(
+            "Search",
+            key="causes_search",
+            placeholder="Customer, vendor, account, cause …",
+            type="search",
+            icon=":material/search:",
+            **bound,
+        )
+        connection = st.selectbox(
+            "Connection",
+            sorted({group.connection for group in groups if group.connection}, key=str.casefold),
+            index=None,
+            placeholder="All connections",
+            key="causes_connection",
+            width=260,
+            **bound,
+        )
+        sort = st.selectbox(
+            "Sort by",
+            list(SORTS),
+            key="causes_sort",
+            help="Amounts of different currencies are compared as they stand, without any exchange"
+            " rate.",
+            width=210,
+            **bound,
+        )
+    chosen = [
+        group
+        for group in groups
+        if state in (None, ALL, group.state)
+        and connection in (None, group.connection)
+        and words.casefold().strip() in f"{group.name} {group.cause.label}".casefold()
+    ]
+    return sorted(chosen, key=lambda group: (SORTS[sort](group), group.name))
+
+
+def _page(chosen: Sequence[Group]) -> Sequence[Group]:
+    total = added(group.total for group in chosen)
+    records = "record" if total.count == 1 else "records"
+    noun = "problem" if len(chosen) == 1 else "problems"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        money = f" · {total.money}" if total.count else ""
+        st.markdown(
+            f"**{len(chosen):,} {noun}** · {total.count:,} {records}{money}", width="content"
+        )
+        pages = -(-len(chosen) // PAGE)
+        if pages <= 1:
+            return chosen
+        if st.session_state.get("causes_page", 1) > pages:
+            _first_page()
+        number = st.pagination(pages, key="causes_page", bind="query-params")
+    return chosen[(number - 1) * PAGE : number * PAGE]
+
+
+# ---------------------------------------------------------------- one problem
+
+
+def _card(group: Group, failures: Sequence[int]) -> None:
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(
+                f"**{plain(group.title)}** :{COLORS[group.state]}-badge[{group.state}]",
+                width="content",
+            )
+            st.caption(plain(group.connection), width="content")
+            st.space("stretch")
+            st.caption(_spark(failures), width="content")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            for key, total in group.totals.items():
+                filters = Filters(SyncStatus.FAILED, Window.ALL, problem=group.name)
+                link(BY_KEY[key], filters, BY_KEY[key].count(total.count), select=True)
+            st.markdown(f"**{group.total.money}**", width="content")
+            st.caption(
+                f"first seen {age(group.first)} ago · last {age(group.last)} ago"
+                f" · oldest record {age(group.oldest)}",
+                width="content",
+            )
+            st.space("stretch")
+            if group.cause is Cause.AUTHORIZATION:
+                st.page_link(places.connections(), label="See Connections")
+            with st.popover("What to do", icon=":material/lightbulb:", type="tertiary"):
+                _steps(group)
+
+
+def _steps(group: Group) -> None:
+    entity = next(iter(group.totals)) if len(group.totals) == 1 else ANY
+    found = explained(group.cause, group.named, group.system, entity)
+    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
+    st.markdown(
+        f"{plain(found.explanation)}\n\n{steps}\n\n:material/replay: {found.retry.sentence}"
+    )
+
+
+def _spark(failures: Sequence[int]) -> str:
+    """Failures a day as small bars, and their number in words."""
+    count = sum(failures)
+    if not count:
+        return f"no failure in {causes.TREND_DAYS} days"
+    highest = max(failures)
+    bars = "".join(LEVELS[max(0, number * 8 - 1) // highest] for number in failures)
+    noun = "failure" if count == 1 else "failures"
+    return f"{bars} {count:,} {noun} in {causes.TREND_DAYS} days"
+
+
+def _trend(trend: Trend) -> None:
+    with st.expander(f"Failures a day by cause, past {causes.TREND_DAYS} days"):
+        frame = pd.DataFrame(
+            {cause.label: list(numbers) for cause, numbers in trend.by_cause.items()},
+            index=pd.Index([readable(day) for day in trend.days], name="Day"),
+        )
+        frame = frame[frame.sum().sort_values(ascending=False).index]
+        if frame.empty:
+            st.caption("No failure in these days.")
+            return
+        st.bar_chart(frame, sort=False, y_label="Failures", alt="Failures a day by cause")
+        st.dataframe(frame.T, alt="Failures a day by cause, as numbers")

@@ -1,0 +1,123 @@
+"""Whether each connection works, and what to do where it does not."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from synchist import connections
+from synchist.connections import Health
+from synchist.diagnosis import ANY, Cause, explained
+from synchist.entities import BY_KEY
+from synchist.filters import Filters, Window, readable
+from synchist.queries import added
+from synchist.statuses import ConnectionState, SyncStatus
+from synchist.ui import viewer
+from synchist.ui.filter_bar import link
+from synchist.ui.wording import age, moment, plain
+
+SOON_DAYS = 14
+"""So many days before its end an authorization is pointed out."""
+
+
+def show() -> None:
+    """Draw the page."""
+    with viewer.reading("open Connections") as (connection, actor):
+        found = connections.load_connections(connection)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Connections", anchor=False, width="content")
+        st.caption("The links to your accounting systems", width="content")
+        st.space("stretch")
+        viewer.account_menu(actor)
+    if not found:
+        st.info("There are no connections yet. Sync jobs write them into the table connection.")
+    for health in found:
+        _card(health)
+
+
+def _card(health: Health) -> None:
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"**{plain(health.name)}** {' '.join(_badges(health))}")
+        st.caption(f"Company {plain(health.company)}")
+        if health.is_down:
+            _down(health)
+        if health.silent_hours:
+            st.warning(_silence(health), icon=":material/volume_off:")
+        st.table(_facts(health), hide_header=True, border="horizontal", alt="About the connection")
+        if health.refused:
+            _refused(health)
+
+
+def _badges(health: Health) -> list[str]:
+    days = health.expires_in_days
+    badges = []
+    if health.is_down:
+        badges.append(":red-badge[Down]")
+    elif days is not None and days <= SOON_DAYS:
+        badges.append(f":orange-badge[Expires in {_days(days)}]")
+    if health.silent_hours:
+        badges.append(":orange-badge[Silent]")
+    return badges or [":green-badge[Works]"]
+
+
+def _days(count: int) -> str:
+    return f"{count} day" if count == 1 else f"{count} days"
+
+
+def _down(health: Health) -> None:
+    """Once for all the failures that it brings."""
+    found = explained(Cause.AUTHORIZATION, "", health.system, ANY)
+    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
+    refused = (
+        f" {health.refusals:,} attempts in a row were refused, the first on"
+        f" {moment(health.refused_since)}."
+        if health.refusals
+        else ""
+    )
+    st.error(
+        f"**The connection is down.** {plain(found.explanation)}{refused}\n\n{steps}",
+        icon=":material/link_off:",
+    )
+
+
+def _silence(health: Health) -> str:
+    hours = len(health.silent_hours)
+    return (
+        f"**Silence.** There was no attempt since {moment(health.last_attempt)}, although"
+        f" {'one hour' if hours == 1 else f'{hours} hours'} since then usually"
+        f" {'has' if hours == 1 else 'have'} some. Ask whoever runs the sync jobs whether they run."
+    )
+
+
+def _facts(health: Health) -> dict[str, str]:
+    return {
+        "Authorization": _authorization(health),
+        "Last success": _when(health.last_success),
+        "Last attempt": _when(health.last_attempt),
+        "Books closed": f"up to {readable(health.lock_date)}" if health.lock_date else "not known",
+    }
+
+
+def _authorization(health: Health) -> str:
+    ends, days = health.token_expires_at, health.expires_in_days
+    if health.state is ConnectionState.REVOKED:
+        return "withdrawn"
+    if health.expired:
+        return f"expired on {moment(ends)}" if ends else "expired"
+    if ends is None or days is None:
+        return "valid; no end is known"
+    return f"valid until {moment(ends)}, for {_days(days)}"
+
+
+def _when(at: datetime | None) -> str:
+    return f"{moment(at)}, {age(at)} ago" if at else "never"
+
+
+def _refused(health: Health) -> None:
+    """The records that are failed for lack of authorization, each entity's a link to them."""
+    total = added(health.refused.values())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("Failed for lack of authorization:", width="content")
+        for key, one in health.refused.items():
+            filters = Filters(SyncStatus.FAILED, Window.ALL, problem=health.problem)
+            link(BY_KEY[key], filters, BY_KEY[key].count(one.count), select=True)
+        st.markdown(f"**{total.money}**", width="content")
