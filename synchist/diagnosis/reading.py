@@ -51,6 +51,12 @@ _STATUS = re.compile(
 _ALIAS = {
     " quick books": " quickbooks",
     " net suite": " netsuite",
+    " your qbo account": " your company",
+    " your quickbooks account": " your company",
+    " your quickbooks online account": " your company",
+    " your xero account": " your company",
+    " your netsuite account": " your company",
+    " vendor invoice no": " external document no",
     " suite talk": " suitetalk",
     " o auth": " oauth",
     " vendor bill": " bill",
@@ -79,14 +85,7 @@ _SYSTEMS = {
     ),
     "quickbooks_online": (" intuit", " qbo", " quickbooks"),
     "xero": (" xero",),
-    "netsuite": (
-        " netsuite",
-        " net suite",
-        " suite script",
-        " suitetalk",
-        " suite talk",
-        " suiteql",
-    ),
+    "netsuite": (" netsuite", " suite script", " suitetalk", " suiteql"),
     "sage_intacct": (" intacct",),
     "business_central": (" business central", " dynamics", " sales header", " purchase header"),
 }
