@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from benchmarks import changes, databases, exports, load, pages, queries
+from benchmarks import causes, changes, databases, exports, load, pages, queries
 from benchmarks.databases import KINDS, SMALL, Database
 from benchmarks.measure import Figure, save, table
 
 GROUPS: dict[str, Callable[[Database, Database], Iterator[Figure]]] = {
     "queries": queries.measure,
     "changes": changes.measure,
+    "causes": causes.measure,
     "exports": exports.measure,
     "pages": pages.measure,
     "load": load.measure,

@@ -33,7 +33,7 @@ def measure(small: Database, large: Database) -> Iterator[Figure]:
             bare = stack.enter_context(copied(original, "bench_bare"))
             stack.enter_context(configured(bare))
             engine = database()
-            _take_triggers_away(bare, engine)
+            take_triggers_away(bare, engine)
             stack.enter_context(configured(stack.enter_context(copied(original, "bench_work"))))
             chosen = _chosen()
             pair = interleaved(_product(chosen), _bare(engine, chosen))
@@ -46,7 +46,8 @@ def measure(small: Database, large: Database) -> Iterator[Figure]:
         )
 
 
-def _take_triggers_away(bare: Database, engine: Engine) -> None:
+def take_triggers_away(bare: Database, engine: Engine) -> None:
+    """Leave a copy bare: nothing keeps its history any more."""
     with engine.begin() as connection:
         if bare.kind == POSTGRESQL:
             for table in (*ENTITY_TABLES, sync_event):

@@ -18,9 +18,7 @@ from typing import Any
 
 import httpx
 from streamlit.proto.Alert_pb2 import Alert
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Delta_pb2 import Delta
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import WebSocketException
 
@@ -33,7 +31,6 @@ from tests.ui.protocol import Tab
 
 SESSIONS, PAUSE = 20, 2.0
 SECONDS, WINDOWS = 30.0, 2
-FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
 def measure(_small: Database, large: Database) -> Iterator[Figure]:
@@ -89,32 +86,17 @@ class Person(Tab):
         """Every fourth action searches, and the one after it takes the search back."""
         if turn % 4 in (2, 3):
             text = "CHI-6" if turn % 4 == 2 else ""
-            self.send(WidgetState(id=self.search.id, string_value=text))
+            self.run(WidgetState(id=self.search.id, string_value=text))
         else:
             content = {"edited_rows": {"0": {"Select": True}}, "added_rows": [], "deleted_rows": []}
             state = WidgetState(id=self.grid().id, string_value=json.dumps(content))
-            self.send(state, fragment=self.fragment)
+            self.run(state, fragment=self.fragment)
 
-    def send(self, *states: WidgetState, fragment: str = "") -> None:
-        """Run the page, or one fragment of it, as a browser asks for it."""
-        message = BackMsg()
-        message.rerun_script.page_name = self.page
-        message.rerun_script.fragment_id = fragment
-        message.rerun_script.widget_states.widgets.extend(states)
-        self.socket.send(message.SerializeToString())
-        self.elements = []
-        while True:
-            received = ForwardMsg()
-            received.ParseFromString(self.socket.recv(timeout=60))
-            if received.HasField("delta") and received.delta.HasField("new_element"):
-                self._take(received.delta)
-            if received.HasField("script_finished") and received.script_finished in FINISHED:
-                return
-
-    def _take(self, delta: Delta) -> None:
+    def take(self, delta: Delta) -> None:
+        """Note what can be used, and whether the page shows an error."""
+        super().take(delta)
         element = delta.new_element
         kind = element.WhichOneof("type")
-        self.elements.append(element)
         if kind == "dataframe":
             self.fragment = delta.fragment_id
         elif kind == "text_input" and element.text_input.label == "Search":
@@ -160,7 +142,7 @@ class Window:
 def _work(address: str, number: int, window: Window, report: Report) -> None:
     """One person: an action every PAUSE seconds, not all at the same moment."""
     with Person(address, "invoices", "analyst") as person:
-        opened = report.note(person.send)
+        opened = report.note(person.run)
         window.wait()
         if not opened:
             return

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -49,8 +51,9 @@ class State(StrEnum):
 class Group:
     """The open failures of one problem. Moments are in UTC.
 
-    `totals` count and sum them by entity key; `oldest` is when the oldest of these records was
-    created, `first` and `last` are the first and last failure that this problem ever caused.
+    `totals` count and sum them by entity key, `total` all together. `oldest` is when the oldest of
+    these records was created; `first` and `last` are the first and the last failure that this
+    problem ever caused.
     """
 
     problem_id: int
@@ -61,14 +64,11 @@ class Group:
     connection: str
     system: str
     totals: Mapping[str, Total]
+    total: Total
     oldest: datetime
     first: datetime
     last: datetime
     state: State
-    total: Total = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "total", added(self.totals.values()))
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,19 @@ class Open:
 
 def load_open(connection: Connection) -> Open:
     """The open failures of all entities over all dates."""
-    totals: dict[int, dict[str, Total]] = {}
+    totals: dict[int, dict[str, Total]] = defaultdict(dict)
     oldest: dict[int, datetime] = {}
     for entity in ENTITIES:
-        for row in connection.execute(_failed(entity)):
-            of_problem = totals.setdefault(row.problem_id, {})
-            total = Total(row.number, {row.currency: int(row.money)})
-            before = of_problem.get(entity.key, Total())
-            of_problem[entity.key] = added([before, total])
-            oldest[row.problem_id] = min(oldest.get(row.problem_id, row.oldest), row.oldest)
+        # In the order of problems, so that a group is whole when the next one begins.
+        rows = groupby(connection.execute(_failed(entity)), key=itemgetter(0))
+        for problem_id, of_problem in rows:
+            count, by_currency = 0, {}
+            for _, currency, number, money, since in of_problem:
+                count += number
+                by_currency[currency] = int(money)
+                if since < oldest.setdefault(problem_id, since):
+                    oldest[problem_id] = since
+            totals[problem_id][entity.key] = Total(count, by_currency)
     undiagnosed = added(totals.pop(UNDIAGNOSED, {}).values())
     return Open(tuple(_groups(connection, totals, oldest)), undiagnosed)
 
@@ -98,15 +102,16 @@ def _failed(entity: Entity) -> Select[Any]:
     of = entity.table.c
     return (
         select(
-            func.coalesce(of.problem_id, UNDIAGNOSED).label("problem_id"),
+            func.coalesce(of.problem_id, UNDIAGNOSED),
             of.currency,
-            func.count().label("number"),
-            func.sum(of.amount).label("money"),
-            func.min(of.created_at).label("oldest"),
+            func.count(),
+            func.sum(of.amount),
+            func.min(of.created_at),
         )
         # Written out and not as a parameter, with which SQLite would not use the partial index.
         .where(of.sync_status == literal_column("2"))
         .group_by(of.problem_id, of.currency)
+        .order_by(of.problem_id, of.currency)
     )
 
 
@@ -148,6 +153,7 @@ def _groups(
             connection=row.connection or "",
             system=row.system or ANY,
             totals=totals[row.id],
+            total=added(totals[row.id].values()),
             oldest=oldest[row.id],
             first=row.first,
             last=row.last,

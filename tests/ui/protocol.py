@@ -5,9 +5,12 @@ from typing import Any, Self
 
 import httpx
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Delta_pb2 import Delta
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
+
+FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
 def sign_in(address: str, who: str) -> str:
@@ -45,11 +48,13 @@ class Tab:
     def __exit__(self, *error: Any) -> None:
         self.connecting.__exit__(*error)
 
-    def run(self, *states: WidgetState) -> None:
-        """Run the page's script with these widget states, whatever they claim."""
+    def run(self, *states: WidgetState, fragment: str = "") -> None:
+        """Run the page's script, or one fragment of it, with these widget states, whatever they
+        claim."""
         message = BackMsg()
         message.rerun_script.page_name = self.page
         message.rerun_script.query_string = self.query
+        message.rerun_script.fragment_id = fragment
         message.rerun_script.widget_states.widgets.extend(states)
         self.socket.send(message.SerializeToString())
         self.elements = []
@@ -57,12 +62,13 @@ class Tab:
             received = ForwardMsg()
             received.ParseFromString(self.socket.recv(timeout=60))
             if received.HasField("delta") and received.delta.HasField("new_element"):
-                self.elements.append(received.delta.new_element)
-            if (
-                received.HasField("script_finished")
-                and received.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
-            ):
+                self.take(received.delta)
+            if received.HasField("script_finished") and received.script_finished in FINISHED:
                 return
+
+    def take(self, delta: Delta) -> None:
+        """An element has come."""
+        self.elements.append(delta.new_element)
 
     def texts(self) -> str:
         """All Markdown, headings and alerts that the last run has shown."""
