@@ -21,6 +21,8 @@ PICTURES = {
     "invoices": "/invoices",
     "partial": "/invoices?invoices_status=Complete&invoices_range=All+dates&invoices_differs=true",
     "record": "/record?entity=invoices&id=100",
+    "causes": "/causes",
+    "connections": "/connections",
 }
 
 

@@ -220,6 +220,8 @@ PATHS = {
     "open Invoice Payments": "/invoice_payments?invoice_payments_status=Pending",
     "open Bills": "/bills",
     "open Bill Payments": "/bill_payments",
+    "open Causes": "/causes",
+    "open Connections": "/connections",
     "open Record": "/record?entity=invoices&id=1",
     "export to Excel": "/export/invoices.xlsx",
 }
@@ -314,6 +316,8 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "open Invoice Payments": ("invoice_payments", PENDING_ALL, _open, r"\d complete invoice pay"),
     "open Bills": ("bills", "", _open, r"\d failed bill"),
     "open Bill Payments": ("bill_payments", "", _open, r"\d failed bill pay"),
+    "open Causes": ("causes", "", _open, r"problems explain \d"),
+    "open Connections": ("connections", "", _open, r"The connection is down"),
     "open Record": ("record", "entity=invoices&id=1", _open, r"Sync status"),
     "list records": ("invoices", "", _again, r"\d failed invoices"),
     "read a record": ("invoices", "", _click_number, r"Sync status"),
