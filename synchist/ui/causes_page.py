@@ -13,7 +13,7 @@ from synchist.currencies import to_decimal
 from synchist.db.engine import DatabaseUnavailable
 from synchist.diagnosis import ANY, Cause, explained
 from synchist.entities import BY_KEY
-from synchist.filters import Filters, Window, readable
+from synchist.filters import Filters, Window
 from synchist.queries import added
 from synchist.statuses import SyncStatus
 from synchist.ui import places, viewer
@@ -29,6 +29,7 @@ MEANINGS = {
     State.QUIET: f"No new failure for {causes.QUIET_DAYS} days, yet records are still open",
     State.BACK: f"Failed again after at least {causes.QUIET_DAYS} quiet days",
 }
+CHARTED = 6
 LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -208,11 +209,19 @@ def _trend(trend: Trend) -> None:
     with st.expander(f"Failures a day by cause, past {causes.TREND_DAYS} days"):
         frame = pd.DataFrame(
             {cause.label: list(numbers) for cause, numbers in trend.by_cause.items()},
-            index=pd.Index([readable(day) for day in trend.days], name="Day"),
+            index=pd.Index([f"{day.day} {day:%b}" for day in trend.days], name="Day"),
         )
-        frame = frame[frame.sum().sort_values(ascending=False).index]
         if frame.empty:
             st.caption("No failure in these days.")
             return
-        st.bar_chart(frame, sort=False, y_label="Failures", alt="Failures a day by cause")
+        frame = frame[frame.sum().sort_values(ascending=False).index]
+        st.bar_chart(
+            _most(frame), sort=False, y_label="Failures", alt="Failures a day by cause, as bars"
+        )
         st.dataframe(frame.T, alt="Failures a day by cause, as numbers")
+
+
+def _most(frame: pd.DataFrame) -> pd.DataFrame:
+    """The most frequent causes, and the others as one: more colours could not be told apart."""
+    most, others = frame.iloc[:, :CHARTED], frame.iloc[:, CHARTED:]
+    return most if others.empty else most.assign(**{"Other causes": others.sum(axis=1)})
