@@ -111,8 +111,8 @@ def _outdated(entity: Entity) -> Iterator[list[int]]:
 
 
 def _diagnose(entity: Entity, ids: Sequence[int]) -> int:
-    """Diagnose records and store it. Returns how many could be stored: a record that somebody
-    changes at this moment is left for the next batch."""
+    """Diagnose what happened to these records. Returns of how many that settles the problem: one
+    that somebody changes at this moment is left for the next batch."""
     if not ids:
         return 0
     with reading() as connection:
@@ -120,10 +120,13 @@ def _diagnose(entity: Entity, ids: Sequence[int]) -> int:
         told = connection.execute(_telling(entity, ids)).all()
     found = [_explained(entity, row) for row in told]
     with writing() as connection:
+        if found:
+            _store(connection, entity, found)
+        # Locked last, for a moment: a record that is held here is busy for jobs and people.
         held = _versions(connection, entity, ids, lock=True)
         unchanged = [key for key in ids if key in held and held[key] == seen.get(key)]
         if unchanged:
-            _store(connection, entity, unchanged, found)
+            _settle(connection, entity, unchanged)
     return len(unchanged)
 
 
@@ -167,6 +170,7 @@ def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
             text(TELLS_WHY),
             known.version.is_(None),
         )
+        .order_by(event.record_id, event.version)
     )
 
 
@@ -178,30 +182,31 @@ def _explained(entity: Entity, row: Row[Any]) -> _Found:
     return _Found(row.record_id, row.version, row.at, key, title(read.cause, name, system))
 
 
-def _store(
-    connection: Connection, entity: Entity, ids: Sequence[int], found: Sequence[_Found]
-) -> None:
-    mine = [one for one in found if one.record_id in set(ids)]
-    if mine:
-        problems = _problems(connection, {one.key: one.title for one in mine})
-        put = dialect_insert(connection, diagnosis_table)
-        connection.execute(
-            put.on_conflict_do_update(
-                index_elements=["entity", "record_id", "version"],
-                set_={name: put.excluded[name] for name in ("problem_id", "catalogue")},
-            ),
-            [
-                {
-                    "entity": entity.key,
-                    "record_id": one.record_id,
-                    "version": one.version,
-                    "problem_id": problems[one.key],
-                    "at": one.at,
-                    "catalogue": version(),
-                }
-                for one in mine
-            ],
-        )
+def _store(connection: Connection, entity: Entity, found: Sequence[_Found]) -> None:
+    """Events never change, so what they mean may be stored whatever becomes of the record."""
+    problems = _problems(connection, {one.key: one.title for one in found})
+    put = dialect_insert(connection, diagnosis_table)
+    connection.execute(
+        put.on_conflict_do_update(
+            index_elements=["entity", "record_id", "version"],
+            set_={name: put.excluded[name] for name in ("problem_id", "catalogue")},
+        ),
+        [
+            {
+                "entity": entity.key,
+                "record_id": one.record_id,
+                "version": one.version,
+                "problem_id": problems[one.key],
+                "at": one.at,
+                "catalogue": version(),
+            }
+            for one in found
+        ],
+    )
+
+
+def _settle(connection: Connection, entity: Entity, ids: Sequence[int]) -> None:
+    """Give records the problem of their last failure, or none where no error is left."""
     of, known = entity.table.c, diagnosis_table.c
     latest = (
         select(known.problem_id)
