@@ -18,7 +18,7 @@ from synchist.queries import added
 from synchist.statuses import SyncStatus
 from synchist.ui import places, viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, plain
+from synchist.ui.wording import age, numbered, plain
 
 PAGE = 25
 ALL = "All"
@@ -57,16 +57,14 @@ def show() -> None:
         found = causes.load_open(connection)
         trend = causes.load_trend(connection)
     total = added(group.total for group in found.groups)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Causes", anchor=False, width="content")
-        if found.groups:
-            st.caption(
-                f"{len(found.groups):,} problems explain {total.count:,} failed records"
-                f" · {total.money} · over all dates",
-                width="content",
-            )
-        st.space("stretch")
-        viewer.account_menu(actor)
+    viewer.title_bar(
+        actor,
+        "Causes",
+        f"{len(found.groups):,} problems explain {total.count:,} failed records · {total.money}"
+        " · over all dates"
+        if found.groups
+        else "",
+    )
     if found.undiagnosed.count:
         st.caption(
             f":material/hourglass_top: {found.undiagnosed.count:,} failed records are not diagnosed"
@@ -188,9 +186,9 @@ def _card(group: Group, failures: Sequence[int]) -> None:
 def _steps(group: Group) -> None:
     entity = next(iter(group.totals)) if len(group.totals) == 1 else ANY
     found = explained(group.cause, group.named, group.system, entity)
-    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
     st.markdown(
-        f"{plain(found.explanation)}\n\n{steps}\n\n:material/replay: {found.retry.sentence}"
+        f"{plain(found.explanation)}\n\n{numbered(found.steps)}\n\n"
+        f":material/replay: {found.retry.sentence}"
     )
 
 

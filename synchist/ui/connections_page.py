@@ -13,7 +13,7 @@ from synchist.queries import added
 from synchist.statuses import ConnectionState, SyncStatus
 from synchist.ui import viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, moment, plain
+from synchist.ui.wording import age, moment, numbered, plain
 
 SOON_DAYS = 14
 """So many days before its end an authorization is pointed out."""
@@ -23,11 +23,7 @@ def show() -> None:
     """Draw the page."""
     with viewer.reading("open Connections") as (connection, actor):
         found = connections.load_connections(connection)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Connections", anchor=False, width="content")
-        st.caption("The links to your accounting systems", width="content")
-        st.space("stretch")
-        viewer.account_menu(actor)
+    viewer.title_bar(actor, "Connections", "The links to your accounting systems")
     if not found:
         st.info("There are no connections yet. Sync jobs write them into the table connection.")
     for health in found:
@@ -66,7 +62,6 @@ def _days(count: int) -> str:
 def _down(health: Health) -> None:
     """Once for all the failures that it brings."""
     found = explained(Cause.AUTHORIZATION, "", health.system, ANY)
-    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
     refused = (
         f" {health.refusals:,} attempts in a row were refused, the first on"
         f" {moment(health.refused_since)}."
@@ -74,7 +69,8 @@ def _down(health: Health) -> None:
         else ""
     )
     st.error(
-        f"**The connection is down.** {plain(found.explanation)}{refused}\n\n{steps}",
+        f"**The connection is down.** {plain(found.explanation)}{refused}"
+        f"\n\n{numbered(found.steps)}",
         icon=":material/link_off:",
     )
 

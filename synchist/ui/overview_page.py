@@ -16,11 +16,7 @@ def show() -> None:
     with viewer.reading("open Overview") as (connection, actor):
         found = queries.overview(connection)
         empty = queries.is_empty(connection)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Overview", anchor=False, width="content")
-        st.caption("Everything that is open, over all dates", width="content")
-        st.space("stretch")
-        viewer.account_menu(actor)
+    viewer.title_bar(actor, "Overview", "Everything that is open, over all dates")
     if empty:
         st.info(
             "There are no records yet. Let your sync jobs write into this database, or make a demo"

@@ -14,7 +14,7 @@ from synchist.entities import BY_SLUG, Column, Entity, Kind
 from synchist.history import Event, Record, load_record
 from synchist.statuses import CloseReason, SyncStatus
 from synchist.ui import viewer
-from synchist.ui.wording import badge, moment, plain
+from synchist.ui.wording import badge, moment, numbered, plain
 
 # Shown above the fields in their own way.
 _HEADED = (
@@ -107,10 +107,9 @@ def _explanation(record: Record) -> None:
         record.entity.key,
         fields["party"],
     )
-    steps = "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(found.steps, 1))
     with st.container(border=True):
         st.markdown(f"**{found.cause.label}.** {plain(found.explanation)}")
-        st.markdown(f"{steps}\n\n:material/replay: {found.retry.sentence}")
+        st.markdown(f"{numbered(found.steps)}\n\n:material/replay: {found.retry.sentence}")
 
 
 def _value(column: Column, record: Record) -> str:

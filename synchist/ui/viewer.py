@@ -25,6 +25,16 @@ def reading(doing: str) -> AbstractContextManager[tuple[Connection, Actor]]:
     return viewing(principal(), Role.ACCOUNTING_SYNC, doing)
 
 
+def title_bar(actor: Actor, title: str, caption: str = "") -> None:
+    """The first line of a page that has no filters: its title, what it shows, who is there."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(title, anchor=False, width="content")
+        if caption:
+            st.caption(caption, width="content")
+        st.space("stretch")
+        account_menu(actor)
+
+
 def account_menu(actor: Actor) -> None:
     """Who is signed in, and the way out."""
     with st.popover("Account", icon=":material/account_circle:", type="tertiary"):

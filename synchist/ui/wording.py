@@ -1,6 +1,7 @@
 """Text from the database inside Streamlit's Markdown, and moments as people read them."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from synchist.db.types import utc_now
@@ -40,6 +41,11 @@ def age(since: datetime) -> str:
         if count := int(seconds // length):
             return f"{count:,} {unit}{'' if count == 1 else 's'}"
     return "a moment"
+
+
+def numbered(steps: Iterable[str]) -> str:
+    """Steps as a Markdown list."""
+    return "\n".join(f"{number}. {plain(step)}" for number, step in enumerate(steps, 1))
 
 
 def badge(status: SyncStatus) -> str:
