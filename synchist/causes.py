@@ -148,7 +148,7 @@ def _groups(
             problem_id=row.id,
             name=row.name,
             title=row.title,
-            cause=Cause(row.cause),
+            cause=Cause.from_stored(row.cause),
             named=row.named,
             connection=row.connection or "",
             system=row.system or ANY,
@@ -208,5 +208,5 @@ def load_trend(connection: Connection) -> Trend:
     by_cause: dict[Cause, list[int]] = defaultdict(lambda: [0] * TREND_DAYS)
     for row in rows:
         by_problem[row.problem_id][row.day] += row.number
-        by_cause[Cause(row.cause)][row.day] += row.number
+        by_cause[Cause.from_stored(row.cause)][row.day] += row.number
     return Trend(days, by_problem, by_cause)

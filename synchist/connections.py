@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, String, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, literal_column, select
 
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import diagnosis, problem, sync_event
@@ -15,7 +15,7 @@ from synchist.entities import ENTITIES
 from synchist.filters import PROBLEM_NAME, PROBLEMS
 from synchist.queries import Total
 from synchist.settings import settings
-from synchist.statuses import ConnectionState, SyncStatus
+from synchist.statuses import ConnectionState, EventKind, SyncStatus
 
 BURST = 3
 """So many refusals in a row, and nothing in between that the accounting system has looked at, mean
@@ -134,10 +134,29 @@ def _latest_attempt(
     return moment
 
 
+_BY_ATTEMPTS = diagnosis.join(
+    sync_event,
+    and_(
+        sync_event.c.entity == diagnosis.c.entity,
+        sync_event.c.record_id == diagnosis.c.record_id,
+        sync_event.c.version == diagnosis.c.version,
+        sync_event.c.kind != EventKind.OPERATION.value,
+    ),
+)
+"""What accounting systems answered. A record that a person marks as failed is no answer."""
+
+
 def _last_answer(connection: Connection, connection_id: int) -> datetime | None:
     """When the accounting system last refused a record for what is in it."""
-    seen = diagnosis.c
-    latest = select(func.max(seen.at)).where(seen.problem_id == problem.c.id).scalar_subquery()
+    latest = (
+        select(diagnosis.c.at)
+        .select_from(_BY_ATTEMPTS)
+        .where(diagnosis.c.problem_id == problem.c.id)
+        .order_by(diagnosis.c.at.desc())
+        .limit(1)
+        .correlate(problem)
+        .scalar_subquery()
+    )
     moment: datetime | None = connection.scalar(
         select(func.max(latest)).where(
             problem.c.connection_id == connection_id,
@@ -150,10 +169,12 @@ def _last_answer(connection: Connection, connection_id: int) -> datetime | None:
 def _refusals(
     connection: Connection, problem_id: int, answered: datetime | None
 ) -> tuple[int, datetime | None]:
-    seen = diagnosis.c
-    later = [] if answered is None else [seen.at > answered]
+    at = diagnosis.c.at
+    later = [] if answered is None else [at > answered]
     count, since = connection.execute(
-        select(func.count(), func.min(seen.at)).where(seen.problem_id == problem_id, *later)
+        select(func.count(), func.min(at))
+        .select_from(_BY_ATTEMPTS)
+        .where(diagnosis.c.problem_id == problem_id, *later)
     ).one()
     return count, since
 
@@ -213,15 +234,15 @@ def _hour(moment: datetime) -> datetime:
 def _busy_hours(connection: Connection, connection_id: int, since: datetime) -> set[datetime]:
     """The hours with attempts since a naive business time, as such times."""
     of = sync_event.c
-    ten_minutes = (
+    minute = (
         func.to_char(of.at, "YYYY-MM-DD HH24:MI")  # the session's time zone is UTC
         if connection.dialect.name == "postgresql"
         else of.at
     )
     start = since.replace(tzinfo=settings().zone)
-    slots = connection.scalars(
-        select(func.substr(ten_minutes, 1, 15, type_=String))
+    minutes = connection.scalars(
+        select(func.substr(minute, 1, 16, type_=String))
         .distinct()
         .where(*_attempts(connection_id), of.sync_status.in_([0, 1, 2]), of.at >= start)
     )
-    return {_hour(datetime.fromisoformat(f"{slot}0+00:00")) for slot in slots}
+    return {_hour(datetime.fromisoformat(f"{one}+00:00")) for one in minutes}

@@ -177,10 +177,13 @@ class Filters:
             (entity.billing_name, self.billing),
             (entity.connection_name, self.connection),
             (entity.table.c.currency, self.currency),
-            (entity.waits, self.stuck),
         ):
             if value is not None:
                 conditions.append(column == value)
+        if self.stuck:
+            # Records of other statuses wait for nothing: where they are counted too, all count.
+            is_pending = entity.table.c.sync_status == int(SyncStatus.PENDING)
+            conditions.append(or_(~is_pending, entity.waits == self.stuck))
         if self.cause or self.problem:
             conditions.append(entity.table.c.problem_id.in_(self._problems()))
         if self.differs:

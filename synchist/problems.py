@@ -6,7 +6,7 @@ the job's write. All of it derives from the history and from the catalogue of `d
 be computed anew: `python -m synchist rediagnose`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ from synchist.entities import ENTITIES, Entity
 BATCH = 200
 """Records a transaction: a fraction of a second, so that no job and no person waits for it."""
 
-Key = tuple[int | None, Cause, str]
+Key = tuple[int | None, str, str]
 """Connection, cause, and the name that its failures share."""
 
 
@@ -66,10 +66,9 @@ def rediagnose(progress: Callable[[int], None] = lambda done: None) -> int:
     `progress` is told after each batch how many records are done. Raises DatabaseUnavailable.
     """
     done = 0
-    for entity in ENTITIES:
-        for ids in _outdated(entity):
-            done += _diagnose(entity, ids)
-            progress(done)
+    while found := sum(_diagnose(entity, ids) for entity in ENTITIES for ids in _outdated(entity)):
+        done += found
+        progress(done)
     while found := catch_up():
         done += found
         progress(done)
@@ -120,13 +119,12 @@ def _diagnose(entity: Entity, ids: Sequence[int]) -> int:
         told = connection.execute(_telling(entity, ids)).all()
     found = [_explained(entity, row) for row in told]
     with writing() as connection:
-        if found:
-            _store(connection, entity, found)
+        problems = _problems(connection, {one.key: one.title for one in found})
         # Locked last, for a moment: a record that is held here is busy for jobs and people.
         held = _versions(connection, entity, ids, lock=True)
-        unchanged = [key for key in ids if key in held and held[key] == seen.get(key)]
-        if unchanged:
-            _settle(connection, entity, unchanged)
+        unchanged = {key for key in ids if key in held and held[key] == seen.get(key)}
+        _store(connection, entity, [one for one in found if one.record_id in unchanged], problems)
+        _settle(connection, entity, unchanged)
     return len(unchanged)
 
 
@@ -176,15 +174,23 @@ def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
 
 def _explained(entity: Entity, row: Row[Any]) -> _Found:
     system = row.system or ANY
-    read = diagnose(row.sync_error, system, row.sync_error_code, entity.key, row.name or "")
+    error, code = _text(row.sync_error), _text(row.sync_error_code)
+    read = diagnose(error, system, code, entity.key, row.name or "")
     name = shared(read.cause, read.named)
     key = (row.connection_id, read.cause, name)
     return _Found(row.record_id, row.version, row.at, key, title(read.cause, name, system))
 
 
-def _store(connection: Connection, entity: Entity, found: Sequence[_Found]) -> None:
-    """Events never change, so what they mean may be stored whatever becomes of the record."""
-    problems = _problems(connection, {one.key: one.title for one in found})
+def _text(stored: object) -> str:
+    """SQLite stores any type in any column: a job may have left bytes."""
+    return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored or "")
+
+
+def _store(
+    connection: Connection, entity: Entity, found: Sequence[_Found], problems: Mapping[Key, int]
+) -> None:
+    if not found:
+        return
     put = dialect_insert(connection, diagnosis_table)
     connection.execute(
         put.on_conflict_do_update(
@@ -205,7 +211,7 @@ def _store(connection: Connection, entity: Entity, found: Sequence[_Found]) -> N
     )
 
 
-def _settle(connection: Connection, entity: Entity, ids: Sequence[int]) -> None:
+def _settle(connection: Connection, entity: Entity, ids: Collection[int]) -> None:
     """Give records the problem of their last failure, or none where no error is left."""
     of, known = entity.table.c, diagnosis_table.c
     latest = (
@@ -225,6 +231,8 @@ def _settle(connection: Connection, entity: Entity, ids: Sequence[int]) -> None:
 
 def _problems(connection: Connection, titles: dict[Key, str]) -> dict[Key, int]:
     """The ids of problems, made where they are not there yet."""
+    if not titles:
+        return {}
     # In one order, so that two servers never wait for each other in a circle.
     keys = sorted(titles, key=lambda key: (key[0] or 0, *key[1:]))
     connection.execute(
@@ -245,7 +253,7 @@ def _problems(connection: Connection, titles: dict[Key, str]) -> dict[Key, int]:
             of.named.in_({named for _, _, named in keys})
         )
     )
-    return {(link, Cause(cause), named): identity for link, cause, named, identity in rows}
+    return {(link, cause, named): identity for link, cause, named, identity in rows}
 
 
 def _retitle() -> None:

@@ -19,7 +19,7 @@ from synchist.diagnosis.reading import Message, normalized, read
 
 HOME = Path(__file__).parent
 ANY = "any"
-SECTIONS = ("exact", "family", "code")
+SECTIONS = ("exact", "family", "code", "rest")
 """Of rules that apply, one of an earlier section wins."""
 
 SYSTEMS: Mapping[str, str] = {
@@ -60,6 +60,11 @@ class Cause(StrEnum):
     def label(self) -> str:
         """Words for people."""
         return str(_causes()[self]["label"])
+
+    @classmethod
+    def from_stored(cls, value: str) -> "Cause":
+        """A stored cause; one that this version does not know counts as unknown."""
+        return next((cause for cause in cls if cause == value), cls.UNKNOWN)
 
     @classmethod
     def from_label(cls, label: str) -> "Cause | None":

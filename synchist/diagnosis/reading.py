@@ -44,7 +44,7 @@ _CODES = re.compile(
     re.VERBOSE | re.MULTILINE,
 )
 _STATUS = re.compile(
-    r"(?i)\b(?:status(?:[ _]?code)?"
+    r"(?i)\b(?:status(?:[ _]?code)?|api[ _]error|response[ _]code"
     r"|http(?:[ _/]?\d\.\d)?(?:[ _]status)?(?:[ _]error)?(?:[ _]code)?)"
     r"[\"'\s:=>\[(]{0,6}(?:is)?\s?([45]\d\d)\b"
 )
@@ -57,6 +57,7 @@ _ALIAS = {
     " your xero account": " your company",
     " your netsuite account": " your company",
     " vendor invoice no": " external document no",
+    " app accounting": " app",
     " suite talk": " suitetalk",
     " o auth": " oauth",
     " vendor bill": " bill",
