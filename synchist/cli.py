@@ -387,9 +387,15 @@ def rediagnose_command() -> None:
 
     Needed after an upgrade that changes the rules. Works in small batches beside jobs and people.
     """
-    done = problems.rediagnose()
+    done = problems.rediagnose(_count)
     noun = "record" if done == 1 else "records"
     click.echo(f"Diagnosed {done:,} {noun} with the catalogue {diagnosis.version()}.")
+
+
+def _count(done: int) -> None:
+    """How far it is, where somebody watches."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done:,} records", nl=False, err=True)
 
 
 @main.command(name="diagnose")

@@ -27,7 +27,13 @@ WEEKS, USUALLY = 4, 3
 LONGEST_SILENCE = timedelta(days=7)
 """How far back hours without attempts are counted."""
 
-_NO_ANSWERS = (Cause.AUTHORIZATION, Cause.SERVICE_UNAVAILABLE)
+_NO_ANSWERS = (
+    Cause.AUTHORIZATION,
+    Cause.SERVICE_UNAVAILABLE,
+    Cause.RATE_LIMIT,
+    Cause.SUBSCRIPTION,
+    Cause.UNKNOWN,
+)
 """Failures which do not show that the accounting system would let us in."""
 
 
@@ -140,10 +146,10 @@ _BY_ATTEMPTS = diagnosis.join(
         sync_event.c.entity == diagnosis.c.entity,
         sync_event.c.record_id == diagnosis.c.record_id,
         sync_event.c.version == diagnosis.c.version,
-        sync_event.c.kind != EventKind.OPERATION.value,
+        sync_event.c.kind == EventKind.ATTEMPT.value,
     ),
 )
-"""What accounting systems answered. A record that a person marks as failed is no answer."""
+"""What accounting systems answered to attempts. A record that a person marks as failed is none."""
 
 
 def _last_answer(connection: Connection, connection_id: int) -> datetime | None:
@@ -209,20 +215,23 @@ def _silent_hours(
     full = _hours(start, now)[1:-1]  # neither the hour of the last attempt nor the present one
     if not full:
         return ()
-    busy = _busy_hours(connection, connection_id, full[0] - timedelta(weeks=WEEKS))
-    return tuple(
-        hour
-        for hour in full
-        if sum(hour - timedelta(weeks=back) in busy for back in range(1, WEEKS + 1)) >= USUALLY
-    )
+    last, week = _hour(last_attempt), timedelta(weeks=1)
+    busy = _busy_hours(connection, connection_id, last - (WEEKS + 1) * week)
+
+    def usual(hour: datetime) -> bool:
+        # Compared with the weeks before the silence: in a long one nothing would seem usual.
+        first = max(1, -(-(hour - last) // week))
+        weeks = range(first, first + WEEKS)
+        return sum(hour - back * week in busy for back in weeks) >= USUALLY
+
+    return tuple(hour for hour in full if usual(hour))
 
 
 def _hours(start: datetime, end: datetime) -> list[datetime]:
     """Every hour of the clock from one moment to another, as naive business time. An hour that the
     clocks skip is not in it, one that they repeat stands in it once."""
-    moments = [
-        start + timedelta(hours=n) for n in range(int((end - start).total_seconds() // 3600))
-    ]
+    steps = int((end - start) / timedelta(hours=1)) + 1
+    moments = [start + timedelta(hours=number) for number in range(steps)]
     return list(dict.fromkeys(_hour(moment) for moment in [*moments, end]))
 
 

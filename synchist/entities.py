@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
-from sqlalchemy import ColumnElement, FromClause, Table, bindparam, case, literal, or_
+from sqlalchemy import ColumnElement, FromClause, Table, bindparam, case, literal, or_, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
-from synchist.db.tables import connection, organization, problem
+from synchist.db.tables import connection, organization, problem, sync_event
 from synchist.db.types import Moment, utc_now
 from synchist.settings import settings
 from synchist.statuses import ConnectionState, SyncStatus
@@ -127,11 +127,21 @@ Fields: TypeAlias = ReadOnlyColumnCollection[str, TableColumn[Any]]
 
 
 def _waits(
-    of: Fields, link: FromClause, syncable: tuple[str, ...]
+    table: Table, link: FromClause, syncable: tuple[str, ...]
 ) -> tuple[ColumnElement[Any], tuple[str, ...]]:
     """Why a Pending record does not move, as SQL, and every text that this can give."""
-    *first, last = syncable
-    needed = f"{', '.join(first)} or {last}" if first else last
+    of = table.c
+    needed = ", ".join(syncable[:-1]) + " or " * (len(syncable) > 1) + syncable[-1]
+    # Not since when it is Pending: a change in the TMS may have let it go only now.
+    last = (
+        select(sync_event.c.at)
+        .where(
+            sync_event.c.entity == table.name,
+            sync_event.c.record_id == table.c.id,
+            sync_event.c.version == table.c.version,
+        )
+        .scalar_subquery()
+    )
     now = bindparam("now", callable_=utc_now, type_=Moment, unique=True)
     too_long = bindparam("too_long", callable_=_too_long_ago, type_=Moment, unique=True)
     reasons: tuple[tuple[str, ColumnElement[bool]], ...] = (
@@ -144,7 +154,7 @@ def _waits(
                 link.c.token_expires_at <= now,
             ),
         ),
-        ("No sync job has picked it up", of.outcome_at < too_long),
+        ("No sync job has picked it up", last < too_long),
     )
     texts = (*(reason for reason, _ in reasons), "Waits for the next sync job")
     whens = [(when, literal(reason)) for reason, when in reasons]
@@ -311,7 +321,7 @@ def _entity(
     billing = organization.alias(f"{key}_billing")
     link = connection.alias(f"{key}_connection")
     is_document = "shipment_id" in of
-    waits, waiting = _waits(of, link, syncable)
+    waits, waiting = _waits(table, link, syncable)
     return Entity(
         key=key,
         slug=f"{key}s",

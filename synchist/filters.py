@@ -346,8 +346,8 @@ def parse(
 ) -> tuple[Filters, list[str]]:
     """Filters out of address parameters, and a sentence for each thing that had to be corrected.
 
-    `known` lists the values that exist for party, billing, connection and currency; a value that
-    is not among them is dropped and said. Never raises.
+    `known` lists the values that exist for party, billing, connection, currency, cause and waits; a
+    value that is not among them is dropped and said. Never raises.
     """
     corrections: list[str] = []
 
@@ -403,8 +403,12 @@ def parse(
                 corrections.append(f"There is no {label} “{_shorten(value[0])}”; showing all.")
             else:
                 filters = replace(filters, **{name: value[0]})  # type: ignore[arg-type]
-    if title := given("problem"):
-        filters = replace(filters, problem=title[0][:LONGEST_PROBLEM])
+    if name_of := given("problem"):
+        if len(name_of[0]) > LONGEST_PROBLEM:
+            corrections.append(
+                f"The problem was longer than {LONGEST_PROBLEM:,} characters; the rest is left out."
+            )
+        filters = replace(filters, problem=name_of[0][:LONGEST_PROBLEM])
     if given("differs"):
         filters = replace(filters, differs=given("differs")[0] == "true")
     if sort := given("sort"):

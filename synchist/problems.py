@@ -34,6 +34,9 @@ from synchist.entities import ENTITIES, Entity
 BATCH = 200
 """Records a transaction: a fraction of a second, so that no job and no person waits for it."""
 
+PASSES = 3
+"""How often a new catalogue goes through what an earlier one has diagnosed."""
+
 Key = tuple[int | None, str, str]
 """Connection, cause, and the name that its failures share."""
 
@@ -66,14 +69,21 @@ def rediagnose(progress: Callable[[int], None] = lambda done: None) -> int:
     `progress` is told after each batch how many records are done. Raises DatabaseUnavailable.
     """
     done = 0
-    while found := sum(_diagnose(entity, ids) for entity in ENTITIES for ids in _outdated(entity)):
-        done += found
-        progress(done)
-    while found := catch_up():
-        done += found
+    for settled in _batches():
+        done += settled
         progress(done)
     _retitle()
     return done
+
+
+def _batches() -> Iterator[int]:
+    """Work off what is outdated, then what is new; how many records each batch has settled."""
+    for _ in range(PASSES):  # again for what somebody changed meanwhile
+        for entity in ENTITIES:
+            for ids in _outdated(entity):
+                yield _diagnose(entity, ids)
+    while settled := catch_up():
+        yield settled
 
 
 def _undiagnosed(entity: Entity) -> list[int]:
@@ -261,9 +271,9 @@ def _retitle() -> None:
     of = problem.c
     with writing() as connection:
         rows = connection.execute(
-            select(of.id, of.cause, of.named, of.title, connection_table.c.system).outerjoin(
-                connection_table, connection_table.c.id == of.connection_id
-            )
+            select(of.id, of.cause, of.named, of.title, connection_table.c.system)
+            .outerjoin(connection_table, connection_table.c.id == of.connection_id)
+            .order_by(of.id)  # in one order, as everywhere
         ).all()
         changed = [
             {"identity": row.id, "words": words}

@@ -20,6 +20,13 @@ _OF_THE_TMS = [column for column in TRACKED if column not in SYNC_COLUMNS]
 """What a load's operation may not set: it tells of attempts made elsewhere."""
 
 
+_TELLS_WHY = """e.kind <> 'tms' AND (e.sync_status = 2
+    OR e.kind = 'attempt' AND e.sync_status = 0 AND coalesce(length(e.sync_error), 0) > 0)"""
+"""Whether an event says why a push failed."""
+
+_OF_THE_EVENT = "d.entity = e.entity AND d.record_id = e.record_id AND d.version = e.version"
+
+
 def _differ(left: str, right: str, columns: list[str]) -> str:
     return " OR ".join(f"{left}.{name} IS DISTINCT FROM {right}.{name}" for name in columns)
 
@@ -44,6 +51,29 @@ def _of_records(name: str) -> Iterator[tuple[str, str]]:
         "it has events but is not there",
         f"""SELECT DISTINCT e.record_id FROM sync_event e WHERE e.entity = '{name}'
             AND NOT EXISTS (SELECT 1 FROM {name} r WHERE r.id = e.record_id)""",
+    )
+    yield (
+        "it is failed and nobody will say why",
+        f"SELECT r.id FROM {name} r WHERE r.sync_status = 2 AND r.problem_id IS NULL",
+    )
+    yield (
+        "one of its failures is neither diagnosed nor marked",
+        f"""SELECT r.id FROM {name} r
+            JOIN sync_event e ON e.entity = '{name}' AND e.record_id = r.id
+            LEFT JOIN diagnosis d ON {_OF_THE_EVENT}
+            WHERE ({_TELLS_WHY}) AND d.version IS NULL AND r.problem_id IS DISTINCT FROM 0""",
+    )
+    yield (
+        "its problem is not the one of its latest diagnosis",
+        f"""SELECT r.id FROM {name} r WHERE r.problem_id <> 0
+            AND r.problem_id IS DISTINCT FROM (SELECT d.problem_id FROM diagnosis d
+                WHERE d.entity = '{name}' AND d.record_id = r.id
+                ORDER BY d.version DESC LIMIT 1)""",
+    )
+    yield (
+        "it shows no error and still has a problem",
+        f"""SELECT r.id FROM {name} r WHERE r.problem_id <> 0
+            AND (r.sync_status = 1 OR coalesce(r.sync_error, '') = '')""",
     )
 
 
@@ -97,6 +127,17 @@ _OF_EVENTS = (
         """SELECT i.entity, i.record_id FROM operation_item i WHERE i.outcome = 'applied'
             AND NOT EXISTS (SELECT 1 FROM sync_event e WHERE e.operation_id = i.operation_id
                 AND e.entity = i.entity AND e.record_id = i.record_id AND e.kind = 'operation')""",
+    ),
+    (
+        "a diagnosis is of no event that tells why, or not of its time",
+        f"""SELECT d.entity, d.record_id FROM diagnosis d LEFT JOIN sync_event e ON {_OF_THE_EVENT}
+            WHERE e.id IS NULL OR NOT ({_TELLS_WHY}) OR d.at IS DISTINCT FROM e.at""",
+    ),
+    (
+        "a diagnosis blames another connection",
+        f"""SELECT d.entity, d.record_id FROM diagnosis d JOIN sync_event e ON {_OF_THE_EVENT}
+            LEFT JOIN problem p ON p.id = d.problem_id
+            WHERE p.id IS NULL OR p.connection_id IS DISTINCT FROM e.connection_id""",
     ),
 )
 

@@ -1,5 +1,7 @@
 """What a list shows: the defaults, addresses there and back, and what the SQL finds."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
 
@@ -10,9 +12,11 @@ from sqlalchemy import select, text
 
 from synchist.db.engine import reading, writing
 from synchist.db.types import moment_text
+from synchist.diagnosis import Cause
 from synchist.entities import BILLS, ENTITIES, INVOICES, Entity
 from synchist.filters import (
     EARLIEST,
+    LONGEST_PROBLEM,
     LONGEST_SEARCH,
     MOST_TERMS,
     Filters,
@@ -24,10 +28,11 @@ from synchist.filters import (
     start_of,
     today,
 )
+from synchist.problems import catch_up
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from tests.conftest import Database
-from tests.world import HOSTILE, World
+from tests.world import EXPIRED, HOSTILE, World, noon
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.key)
 
@@ -133,6 +138,10 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         billing=draw(optional),
         connection=draw(optional),
         currency=draw(optional),
+        cause=draw(optional),
+        problem=draw(st.just("") | words),
+        # What a list does not show is left out of its address.
+        waits=draw(optional) if status is SyncStatus.PENDING else None,
         differs=draw(st.booleans()),
         sort=draw(st.sampled_from([sort.label for sort in entity.sorts])),
     )
@@ -163,12 +172,18 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
-    *("differs", "sort", "nothing"),
+    *("cause", "problem", "waits", "differs", "sort", "nothing"),
 )
-KNOWN = {"party": ["Bluebird Foods"], "currency": ["USD"]}
+KNOWN = {
+    "party": ["Bluebird Foods"],
+    "currency": ["USD"],
+    "cause": [Cause.TAX.label],
+    "waits": list(INVOICES.waiting),
+}
 values = st.lists(
     st.text()
     | st.sampled_from(["Failed", "Custom", "Past month", "true", "9999-12-31", "2026-11-22", "USD"])
+    | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting])
     | st.dates().map(str),
     max_size=3,
 )
@@ -234,6 +249,26 @@ def test_parsing_never_raises_and_says_what_it_corrects(
             "There is no currency “' OR 1=1 --”; showing all.",
         ),
         (
+            {"cause": ["Bad luck"]},
+            Filters(),
+            "There is no cause “Bad luck”; showing all.",
+        ),
+        (
+            {"cause": [Cause.TAX.value]},
+            Filters(),
+            "There is no cause “tax”; showing all.",
+        ),
+        (
+            {"cause": [Cause.CURRENCY.label]},  # of no failure that there is
+            Filters(),
+            "There is no cause “Currency”; showing all.",
+        ),
+        (
+            {"status": ["Pending"], "waits": ["Boredom"]},
+            Filters(SyncStatus.PENDING),
+            "There is no reason to wait “Boredom”; showing all.",
+        ),
+        (
             {"sort": ["amount; DROP TABLE invoice"]},
             Filters(),
             "There is no sort order “amount; DROP TABLE invoice”; newest first.",
@@ -254,8 +289,7 @@ def test_a_tampered_address_is_corrected_and_said(
     parameters: dict[str, list[str]], expected: Filters, sentence: str
 ) -> None:
     address = {f"invoices_{name}": value for name, value in parameters.items()}
-    known = {"party": ["Bluebird Foods"], "currency": ["USD"]}
-    assert parse(INVOICES, address, known) == (expected, [sentence])
+    assert parse(INVOICES, address, KNOWN) == (expected, [sentence])
 
 
 @pytest.mark.parametrize("dates", [["2026-11-01", "9999-12-31"], ["0001-01-01", "9999-12-31"]])
@@ -271,6 +305,42 @@ def test_dates_beyond_reach_are_limited(dates: list[str]) -> None:
 
 def test_parameters_of_another_page_mean_nothing() -> None:
     assert parse(BILLS, {"invoices_status": ["Complete"], "status": ["Complete"]})[0] == Filters()
+
+
+# ---------------------------------------------------------------- why: cause, problem, waits
+
+
+def test_why_in_an_address() -> None:
+    why = {"cause": Cause.TAX.label, "problem": "100% “wrong” · Ledger", "waits": BILLS.waiting[1]}
+    address = {f"bills_{name}": [value] for name, value in why.items()}
+    known = {"cause": [Cause.TAX.label], "waits": list(BILLS.waiting)}
+    for status in SyncStatus:
+        given = {**address, "bills_status": [status.label]}
+        filters, corrections = parse(BILLS, given, known)
+        assert (filters, corrections) == (Filters(status, **why), [])
+        if status is not SyncStatus.PENDING:
+            del given["bills_waits"]
+            given["bills_range"] = ["Past month"]
+        assert filters.parameters(BILLS) == given
+
+
+def test_a_very_long_problem_is_cut() -> None:
+    filters, _ = parse(BILLS, {"bills_problem": ["x" * 10_000]})
+    assert filters.problem == "x" * LONGEST_PROBLEM
+
+
+def test_why_in_words() -> None:
+    filters = Filters(
+        SyncStatus.PENDING, cause="Currency", problem="Blue Mesa", waits=INVOICES.waiting[1]
+    )
+    assert filters.sentence(INVOICES) == (
+        "Pending invoices · all dates · cause Currency · problem Blue Mesa"
+        " · waits because No connection to an accounting system"
+    )
+    failed = replace(filters, status=SyncStatus.FAILED, window=Window.ALL)
+    assert failed.sentence(INVOICES) == (
+        "Failed invoices · all dates · cause Currency · problem Blue Mesa"
+    )
 
 
 # ---------------------------------------------------------------- searches
@@ -410,6 +480,145 @@ def test_no_address_breaks_the_query(
     database: Database, world: World, parameters: dict[str, list[str]]
 ) -> None:
     found(world, INVOICES, parse(INVOICES, parameters)[0])
+
+
+# ---------------------------------------------------------------- what went wrong, and why it waits
+
+WHY = {
+    "failed": 'Customer "100%_Off" not found',
+    "failed_twice": 'Customer "100x-Off" not found',
+    "failed_hostile": 'Customer "Bobby\'); DROP TABLE diagnosis; --" not found',
+    "failed_old": 'Customer "A\\B/C" not found',
+    "failed_expired": EXPIRED,
+}
+CUSTOMERS = set(WHY) - {"failed_expired"}
+OFF = "Customer “100%_Off” is missing or inactive · QuickBooks US"
+
+
+def fail(world: World, entity: Entity, stories: Mapping[str, str]) -> None:
+    """Sync jobs that leave these errors, and their diagnosis."""
+    records = world.records(entity.key)
+    with writing() as connection:
+        for story, error in stories.items():
+            connection.execute(
+                text(
+                    f"UPDATE {entity.key} SET sync_status = 2, sync_at = :at, sync_error = :error,"
+                    " sync_error_code = NULL WHERE id = :id"
+                ),
+                {"at": moment_text(noon(0)), "error": error, "id": records[story]},
+            )
+    while catch_up():
+        pass
+
+
+@every_entity
+def test_lists_by_cause(database: Database, world: World, entity: Entity) -> None:
+    fail(world, entity, {**WHY, "failed_twice": "Xyzzy"})
+
+    def caused(cause: str, status: SyncStatus = SyncStatus.FAILED) -> set[str]:
+        return found(world, entity, Filters(status, cause=cause))
+
+    assert caused(Cause.CUSTOMER_MAPPING.label) == CUSTOMERS - {"failed_twice"}
+    assert caused(Cause.AUTHORIZATION.label) == {"failed_expired"}
+    assert caused(Cause.UNKNOWN.label) == {"failed_twice"}
+    assert caused(Cause.TAX.label) == caused("Bad luck") == caused("unknown") == set()
+    # Sent back to Pending, a record keeps its last error.
+    assert caused(Cause.AUTHORIZATION.label, SyncStatus.PENDING) == {"pending_again"}
+
+
+def test_lists_by_problem(database: Database, world: World) -> None:
+    """By its full name or a part of it, in any case; no sign is a wildcard."""
+    fail(world, INVOICES, WHY)
+    expected = {
+        OFF: {"failed"},
+        "100%_off": {"failed"},
+        "100": {"failed", "failed_twice"},
+        "100%": {"failed"},
+        "%": {"failed"},
+        "100_": set(),
+        "_off": {"failed"},
+        "_": {"failed"},
+        "100%off": set(),
+        "is MISSING or": CUSTOMERS,
+        "customer missing": set(),
+        "quickbooks us": CUSTOMERS,
+        "· xero": {"failed_expired"},
+        "not authorized": {"failed_expired"},
+        "Bobby'); DROP TABLE diagnosis; --": {"failed_hostile"},
+        "' OR 1=1 --": set(),
+        "\\": {"failed_old"},
+        "/": {"failed_old"},
+        "a\\b/c": {"failed_old"},
+        "x" * LONGEST_PROBLEM: set(),
+    }
+    assert {typed: found(world, INVOICES, Filters(problem=typed)) for typed in expected} == expected
+
+
+def test_cause_and_problem_together(database: Database, world: World) -> None:
+    fail(world, BILLS, WHY)
+    mapping = Cause.CUSTOMER_MAPPING.label
+    assert found(world, BILLS, Filters(cause=mapping, problem="off")) == {"failed", "failed_twice"}
+    assert found(world, BILLS, Filters(cause=Cause.TAX.label, problem=OFF)) == set()
+    assert found(world, BILLS, Filters(cause=mapping, problem=OFF, currency="CAD")) == set()
+
+
+def test_a_full_name_means_no_problem_that_holds_it(database: Database, world: World) -> None:
+    """Each connection has a problem of its own, and the name of one begins that of the other."""
+    with writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO connection (name, system, company, state)"
+                " VALUES ('QuickBooks US 2', 'QuickBooks Online', 'Two', 'authorized')"
+            )
+        )
+        connection.execute(
+            text(
+                "UPDATE invoice SET connection_id ="
+                " (SELECT id FROM connection WHERE name = 'QuickBooks US 2') WHERE id = :id"
+            ),
+            {"id": world.invoice["failed_twice"]},
+        )
+    fail(world, INVOICES, dict.fromkeys(("failed", "failed_twice"), WHY["failed"]))
+    assert found(world, INVOICES, Filters(problem=OFF)) == {"failed"}
+    assert found(world, INVOICES, Filters(problem=f"{OFF} 2")) == {"failed_twice"}
+    assert found(world, INVOICES, Filters(problem=OFF[1:])) == {"failed", "failed_twice"}
+    assert found(world, INVOICES, Filters(problem=OFF.upper())) == {"failed", "failed_twice"}
+
+
+def test_records_that_nobody_has_diagnosed_have_no_problem(
+    database: Database, world: World
+) -> None:
+    for filters in (Filters(problem="a"), Filters(cause=Cause.UNKNOWN.label)):
+        assert found(world, INVOICES, filters) == set()
+
+
+@every_entity
+def test_lists_by_what_pending_records_wait_for(
+    database: Database, world: World, entity: Entity
+) -> None:
+    with writing() as connection:
+        connection.execute(
+            text(f"UPDATE {entity.key} SET connection_id = NULL WHERE id = :id"),
+            {"id": world.records(entity.key)["pending"]},
+        )
+    tms, none, down, forgotten, following = entity.waiting
+    listed = {
+        reason: found(world, entity, Filters(SyncStatus.PENDING, waits=reason))
+        for reason in (*entity.waiting, "Boredom", "%")
+    }
+    assert listed == {
+        tms: {"pending_draft"},
+        none: {"pending"},
+        down: set(),
+        forgotten: set(),
+        following: {"pending_again"},
+        "Boredom": set(),
+        "%": set(),
+    }
+    # Only Pending records wait; elsewhere it is left alone.
+    assert found(world, entity, Filters(waits=none)) == FAILED
+    complete = Filters(SyncStatus.COMPLETE)
+    assert found(world, entity, replace(complete, waits=none)) == found(world, entity, complete)
 
 
 # ---------------------------------------------------------------- borders of days

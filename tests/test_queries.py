@@ -17,13 +17,15 @@ from synchist import queries
 from synchist.currencies import to_decimal
 from synchist.db.engine import reading, writing
 from synchist.db.types import moment_text
+from synchist.diagnosis import Cause, diagnose, title
 from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICES, Entity, Kind
 from synchist.filters import Filters, Window, month_before, today
+from synchist.problems import catch_up
 from synchist.queries import Total
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from tests.conftest import Database
-from tests.world import STORIES, World, noon
+from tests.world import EXPIRED, HOSTILE, NOT_MAPPED, STORIES, World, noon
 
 PENDING, COMPLETE, FAILED = SyncStatus
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.key)
@@ -44,6 +46,12 @@ def sums(frame: pd.DataFrame) -> dict[str, int]:
     return {
         str(key): int(amount) for key, amount in frame.groupby("currency")["amount"].sum().items()
     }
+
+
+def diagnosed() -> None:
+    """Every failure diagnosed, as the server does in the background."""
+    while catch_up():
+        pass
 
 
 def job(database: Database, *statements: str) -> None:
@@ -94,7 +102,12 @@ def some_filters(entity: Entity, chance: Random) -> Filters:
     window = chance.choice([*Window])
     ago = sorted(chance.sample(range(80), 2))
     days = [today() - timedelta(days=number) for number in reversed(ago)]
-    return Filters(
+    why: list[dict[str, Any]] = [
+        {"cause": chance.choice([Cause.UNKNOWN.label, Cause.TAX.label])},
+        {"problem": chance.choice(["connection is down", "quickbooks"])},
+        {"status": PENDING, "waits": chance.choice(entity.waiting)},
+    ]
+    filters = Filters(
         status=chance.choice([*SyncStatus]),
         window=window,
         start=days[0] if window is Window.CUSTOM else None,
@@ -107,6 +120,7 @@ def some_filters(entity: Entity, chance: Random) -> Filters:
         differs=chance.random() < 0.2,
         sort=chance.choice(entity.sorts).label,
     )
+    return replace(filters, **chance.choice([{}, {}, {}, *why]))
 
 
 @every_entity
@@ -114,10 +128,11 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
     database: Database, world: World, entity: Entity
 ) -> None:
     """Total, selectable, the other statuses and what is older: one meaning of the filters."""
+    diagnosed()
     chance = Random(entity.key)
     found = 0
     with reading() as connection:
-        for _ in range(25):
+        for _ in range(40):
             filters = some_filters(entity, chance)
             frame = queries.load(connection, entity, filters)
             found += len(frame) > 0
@@ -152,6 +167,28 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
                 shown = queries.load(connection, entity, all_dates)
                 assert anywhere.get(status, Total()) == Total(len(shown), sums(shown)), filters
     assert found > 5
+
+
+def test_everywhere_is_what_its_links_show(database: Database, world: World) -> None:
+    """Nothing waits for that; a link to Failed shows what is failed, whatever Pending ones do."""
+    down = Filters(status=PENDING, window=Window.ALL, waits=INVOICES.waiting[2])
+    assert load(INVOICES, down).empty
+    with reading() as connection:
+        anywhere = queries.everywhere(connection, INVOICES, down)
+    for status in SyncStatus:
+        shown = load(INVOICES, replace(down, status=status))
+        assert anywhere.get(status, Total()) == Total(len(shown), sums(shown))
+
+
+def test_selectable_up_to_a_limit(database: Database, world: World) -> None:
+    everything = Filters(window=Window.ALL)
+    with reading() as connection:
+        whole = queries.selectable(connection, INVOICES, everything)
+        some = queries.selectable(connection, INVOICES, everything, limit=2)
+        more = queries.selectable(connection, INVOICES, everything, limit=99)
+    assert (len(whole), len(some)) == (5, 2)
+    assert some.items() <= whole.items()
+    assert more == whole
 
 
 def test_what_lies_outside_the_date_range(database: Database, world: World) -> None:
@@ -240,6 +277,24 @@ def test_the_choices_under_more(database: Database, world: World) -> None:
         "waits": list(BILL_PAYMENTS.waiting),
     }
     assert payable == {**receivable, **payable_alone}
+
+
+def test_causes_that_can_be_chosen_are_those_that_there_are(
+    database: Database, world: World
+) -> None:
+    """Of all entities: what one list does not hold, the next one may."""
+    job(
+        database,
+        "UPDATE bill SET sync_error = 'Customer \"A\" not found', sync_status = 2,"
+        f" sync_at = '{moment_text(noon(0))}' WHERE id = {world.bill['failed']}",
+    )
+    diagnosed()
+    errors = ('Customer "A" not found', NOT_MAPPED, EXPIRED, HOSTILE)
+    labels = sorted({diagnose(error).cause.label for error in errors})
+    assert len(labels) >= 3
+    with reading() as connection:
+        for entity in ENTITIES:
+            assert queries.choices(connection, entity)["cause"] == labels
 
 
 # ---------------------------------------------------------------- order and pages
@@ -376,6 +431,65 @@ def test_a_partial_sync_shows(database: Database, world: World) -> None:
         assert shown.iloc[0][["amount", "synced_amount"]].tolist() == [1500.0, 1350.0]
         if entity.charge_lines is not None:
             assert shown.iloc[0][["differs", "difference"]].tolist() == ["≠", 150.0]
+
+
+@every_entity
+def test_why_stands_where_it_matters(database: Database, world: World, entity: Entity) -> None:
+    """The cause of what failed or is to be tried again; why Pending records wait."""
+    assert set(load(entity, Filters())["cause"]) == {None}
+    diagnosed()
+    frames = {filters.status: load(entity, filters) for filters in EVERYTHING}
+    why = {status: set(frame) & {"cause", "waits"} for status, frame in frames.items()}
+    assert why == {PENDING: {"cause", "waits"}, FAILED: {"cause"}, COMPLETE: set()}
+
+    ids = world.records(entity.key)
+    down = "The connection is down: the accounting system is not authorized"
+    failed, pending = frames[FAILED], frames[PENDING]
+    assert failed.at[ids["failed_expired"], "cause"] == down
+    assert failed.at[ids["failed"], "cause"] == title(diagnose(NOT_MAPPED).cause, "", "")
+    assert pending.at[ids["pending_again"], "cause"] == down
+    assert pending.at[ids["pending"], "cause"] is None
+    assert pending.at[ids["pending_again"], "waits"] == "Waits for the next sync job"
+    assert pending.at[ids["pending_draft"], "waits"] == entity.waiting[0]
+    for status, frame in frames.items():
+        shown = queries.readable(frame, entity.shown(status))
+        for column in why[status]:
+            assert shown[column].tolist() == frame[column].tolist()
+
+
+@every_entity
+def test_a_list_by_problem_holds_the_records_that_have_it(
+    database: Database, world: World, entity: Entity
+) -> None:
+    """Every open record diagnosed once more, in Python."""
+    errors = {
+        "failed": 'Customer "Alder Mills" not found',
+        "failed_twice": 'Customer "Alder Mills" not found',
+        "failed_old": 'Customer "Alder Mills 2" not found',
+    }
+    job(
+        database,
+        *(
+            f"UPDATE {entity.key} SET sync_status = 2, sync_at = '{moment_text(noon(0))}',"
+            f" sync_error = '{error}' WHERE id = {world.records(entity.key)[story]}"
+            for story, error in errors.items()
+        ),
+    )
+    diagnosed()
+    for status in (FAILED, PENDING):
+        expected: dict[str, set[int]] = {}
+        everything = Filters(status=status, window=Window.ALL)
+        for row in load(entity, everything).itertuples():
+            if row.sync_error:
+                read = diagnose(row.sync_error, code=row.sync_error_code, entity=entity.key)
+                words = title(read.cause, read.named, "")
+                expected.setdefault(f"{words} · {row.connection}", set()).add(row.Index)
+        assert len(expected) == (4 if status is FAILED else 1)
+        for name, keys in expected.items():
+            filters = replace(everything, problem=name)
+            assert set(load(entity, filters).index) == keys
+            with reading() as connection:
+                assert set(queries.selectable(connection, entity, filters)) == keys
 
 
 @every_entity

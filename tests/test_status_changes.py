@@ -103,7 +103,10 @@ def attempt(entity: Entity, record: int, error: str = "Timeout") -> str:
 
 # ---------------------------------------------------------------- what a change does
 
-CHANGED = {"sync_status", "closed_reason", "last_operation_id", "version", "outcome_at"}
+CHANGED = {
+    *("sync_status", "closed_reason", "last_operation_id", "version", "outcome_at"),
+    "problem_id",  # only marks what is to be diagnosed
+}
 
 
 @pytest.mark.parametrize("status", SyncStatus, ids=lambda status: f"to {status.label}")

@@ -200,7 +200,7 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         Column("closed_reason", String(40)),
         Column("version", Integer, nullable=False, server_default=text("0")),
         Column("last_operation_id", ForeignKey("operation.id")),
-        # No foreign key: 0 is no row. Null where the last attempt left no error.
+        # No foreign key: 0 is no row. Null where no error shows.
         Column("problem_id", BigInteger, comment="why the last attempt failed; 0: not looked at"),
         *own,
         CheckConstraint("sync_status IN (0, 1, 2)", name="sync_status"),

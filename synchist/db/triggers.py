@@ -18,7 +18,8 @@ tms         only columns of the TMS differ                 unchanged: no outcome
 ==========  =============================================  =====================================
 
 `closed_reason` is also cleared wherever the record is not Complete any more. `problem_id` becomes 0
-with an event that says why a push failed, and null with an attempt that leaves no error.
+with an event that says why a push failed, and where an error shows again that has no problem; it
+becomes null where a record that has been diagnosed shows no error any more.
 
 SQLite can't refuse everything: a forged *next* event is found by replay (`history.py`), not here.
 """
@@ -134,9 +135,9 @@ def _sqlite_entity(name: str) -> Iterator[tuple[str, str]]:
         }
         UPDATE {name} SET (version, outcome_at, closed_reason, problem_id) =
             (SELECT version, outcome_at, closed_reason,
-                CASE WHEN {TELLS_WHY} THEN {UNDIAGNOSED}
-                    WHEN kind = 'attempt' AND NEW.problem_id <> {UNDIAGNOSED} THEN NULL
-                    ELSE NEW.problem_id END
+                CASE WHEN {TELLS_WHY} OR NEW.problem_id = {UNDIAGNOSED} THEN {UNDIAGNOSED}
+                    WHEN sync_status = 1 OR coalesce(sync_error, '') = '' THEN NULL
+                    ELSE coalesce(NEW.problem_id, {UNDIAGNOSED}) END
              FROM sync_event
              WHERE entity = '{name}' AND record_id = NEW.id AND version = OLD.version + 1)
         WHERE id = NEW.id;
@@ -255,10 +256,12 @@ def _postgresql_functions() -> dict[str, str]:
             IF kind = 'attempt' OR NEW.sync_status <> 1 THEN
                 NEW.closed_reason := NULL;
             END IF;
-            IF {tells_why} THEN
+            IF {tells_why} OR NEW.problem_id = {UNDIAGNOSED} THEN
                 NEW.problem_id := {UNDIAGNOSED};
-            ELSIF kind = 'attempt' AND NEW.problem_id <> {UNDIAGNOSED} THEN
+            ELSIF NEW.sync_status = 1 OR coalesce(NEW.sync_error, '') = '' THEN
                 NEW.problem_id := NULL;
+            ELSE
+                NEW.problem_id := coalesce(NEW.problem_id, {UNDIAGNOSED});
             END IF;
             RETURN NEW;
         END""",

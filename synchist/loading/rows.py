@@ -26,7 +26,7 @@ from synchist.loading.cells import (
 from synchist.loading.files import UnreadableFile
 from synchist.statuses import SyncStatus
 
-_OTHERS = ("id", "outcome_at", "closed_reason", "version", "last_operation_id")
+_OTHERS = ("id", "outcome_at", "closed_reason", "version", "last_operation_id", "problem_id")
 """Columns that no file sets: they belong to the database, or to people."""
 
 _NAMES = {"billing_organization_id": "billing_organization", "connection_id": "connection"}

@@ -1,5 +1,8 @@
 """What an accountant does at the screen, in words: a page of the running product in a browser."""
 
+import re
+import time
+
 from playwright.sync_api import Locator, Page, expect
 
 from synchist.ui.grid import ROW_HEIGHT
@@ -31,6 +34,8 @@ class Desk:
         for _ in range(2):
             page.wait_for_timeout(200)
             page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        # The browser fetches the code of some elements, such as links, when it first needs it.
+        expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
     # ------------------------------------------------------------ reading
 
@@ -61,7 +66,27 @@ class Desk:
         """The numbers of the first rows."""
         return [self.cell(NUMBER, row) for row in range(count)]
 
+    def column(self, label: str) -> int:
+        """The position of a column that is in view, by its header."""
+        headers = self.page.locator("[role=columnheader]")
+        header = headers.filter(has_text=re.compile(f"^{re.escape(label)}$"))
+        return int(header.get_attribute("aria-colindex") or 0) - 1
+
     # ------------------------------------------------------------ doing
+
+    def follow(self, link: Locator, heading: str) -> None:
+        """Click a link and wait until the page with that heading is there."""
+        link.click()
+        expect(self.page.get_by_role("heading").first).to_contain_text(heading)
+        self.settle()
+
+    def open_causes(self, seconds: float = 30) -> None:
+        """Open Causes as soon as every failure is diagnosed."""
+        deadline = time.monotonic() + seconds
+        self.open("/causes")
+        while "not diagnosed yet" in self.said:
+            assert time.monotonic() < deadline
+            self.open("/causes")
 
     def _at(self, x: float, row: int) -> None:
         box = self.page.get_by_test_id("stDataFrame").bounding_box()
