@@ -23,6 +23,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import insert, make_url
 
+from synchist import problems
 from synchist.accounts import Principal
 from synchist.db.engine import _sqlite_module, engine, reading, writing
 from synchist.db.prepare import upgrade
@@ -271,11 +272,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Path:
-    """A SQLite file with a demo of 2,000 records; copy it before writing to it."""
+    """A SQLite file with a demo of 2,000 records, diagnosed; copy it before writing to it."""
     path = tmp_path_factory.mktemp("demo") / "demo.db"
     shutil.copy(sqlite_template, path)
     with checked(f"sqlite:///{path}"):
         make_demo(2_000, seed=1)
+        while problems.catch_up():
+            pass
     return path
 
 

@@ -18,7 +18,7 @@ from synchist.queries import added
 from synchist.statuses import SyncStatus
 from synchist.ui import places, viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, numbered, plain
+from synchist.ui.wording import age, counted, numbered, plain
 
 PAGE = 25
 ALL = "All"
@@ -56,27 +56,30 @@ def show() -> None:
     with viewer.reading("list the causes") as (connection, actor):
         found = causes.load_open(connection)
         trend = causes.load_trend(connection)
-    total = added(group.total for group in found.groups)
-    viewer.title_bar(
-        actor,
-        "Causes",
-        f"{len(found.groups):,} problems explain {total.count:,} failed records · {total.money}"
-        " · over all dates"
-        if found.groups
-        else "",
-    )
-    if found.undiagnosed.count:
+    viewer.title_bar(actor, "Causes", _explained(found.groups))
+    if waiting := found.undiagnosed.count:
         st.caption(
-            f":material/hourglass_top: {found.undiagnosed.count:,} failed records are not diagnosed"
-            " yet; they appear here within minutes."
+            f":material/hourglass_top: {counted(waiting, 'more failed record')} to be diagnosed,"
+            " within minutes."
         )
-    if not found.groups:
+    elif not found.groups:
         st.info("Nothing is failed. New failures appear here by what has to be fixed.")
+    if not found.groups:
         return
     chosen = _chosen(found.groups)
     _trend(trend)
-    for group in _page(chosen):
-        _card(group, trend.by_problem.get(group.problem_id, ()))
+    _list(chosen, trend)
+
+
+def _explained(groups: Sequence[Group]) -> str:
+    total = added(group.total for group in groups)
+    verb = "explains" if len(groups) == 1 else "explain"
+    return (
+        f"{counted(len(groups), 'problem')} {verb} {counted(total.count, 'failed record')}"
+        f" · {total.money} · over all dates"
+        if groups
+        else ""
+    )
 
 
 # ---------------------------------------------------------------- which
@@ -135,22 +138,19 @@ def _chosen(groups: Sequence[Group]) -> list[Group]:
     return sorted(chosen, key=lambda group: (SORTS[sort](group), group.name))
 
 
-def _page(chosen: Sequence[Group]) -> Sequence[Group]:
+def _list(chosen: Sequence[Group], trend: Trend) -> None:
+    """One page of the chosen groups, and the way to the others below them."""
     total = added(group.total for group in chosen)
-    records = "record" if total.count == 1 else "records"
-    noun = "problem" if len(chosen) == 1 else "problems"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        money = f" · {total.money}" if total.count else ""
-        st.markdown(
-            f"**{len(chosen):,} {noun}** · {total.count:,} {records}{money}", width="content"
-        )
-        pages = -(-len(chosen) // PAGE)
-        if pages <= 1:
-            return chosen
+    money = f" · {total.money}" if total.count else ""
+    st.markdown(f"**{counted(len(chosen), 'problem')}** · {counted(total.count, 'record')}{money}")
+    cards, number, pages = st.container(), 1, -(-len(chosen) // PAGE)
+    if pages > 1:
         if st.session_state.get("causes_page", 1) > pages:
             _first_page()
         number = st.pagination(pages, key="causes_page", bind="query-params")
-    return chosen[(number - 1) * PAGE : number * PAGE]
+    with cards:
+        for group in chosen[(number - 1) * PAGE : number * PAGE]:
+            _card(group, trend.by_problem.get(group.problem_id, ()))
 
 
 # ---------------------------------------------------------------- one problem
@@ -199,8 +199,7 @@ def _spark(failures: Sequence[int]) -> str:
         return f"no failure in {causes.TREND_DAYS} days"
     highest = max(failures)
     bars = "".join(LEVELS[max(0, number * 8 - 1) // highest] for number in failures)
-    noun = "failure" if count == 1 else "failures"
-    return f"{bars} {count:,} {noun} in {causes.TREND_DAYS} days"
+    return f"{bars} {counted(count, 'failure')} in {causes.TREND_DAYS} days"
 
 
 def _trend(trend: Trend) -> None:

@@ -13,7 +13,7 @@ from synchist.queries import added
 from synchist.statuses import ConnectionState, SyncStatus
 from synchist.ui import viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, moment, numbered, plain
+from synchist.ui.wording import age, counted, moment, numbered, plain
 
 SOON_DAYS = 14
 """So many days before its end an authorization is pointed out."""
@@ -49,14 +49,10 @@ def _badges(health: Health) -> list[str]:
     if health.is_down:
         badges.append(":red-badge[Down]")
     elif days is not None and days <= SOON_DAYS:
-        badges.append(f":orange-badge[Expires in {_days(days)}]")
+        badges.append(f":orange-badge[Expires in {counted(days, 'day')}]")
     if health.silent_hours:
         badges.append(":orange-badge[Silent]")
     return badges or [":green-badge[Works]"]
-
-
-def _days(count: int) -> str:
-    return f"{count} day" if count == 1 else f"{count} days"
 
 
 def _down(health: Health) -> None:
@@ -101,7 +97,7 @@ def _authorization(health: Health) -> str:
         return f"expired on {moment(ends)}" if ends else "expired"
     if ends is None or days is None:
         return "valid; no end is known"
-    return f"valid until {moment(ends)}, for {_days(days)}"
+    return f"valid until {moment(ends)}, for {counted(days, 'day')}"
 
 
 def _when(at: datetime | None) -> str:

@@ -55,7 +55,7 @@ def show(entity: Entity) -> None:
         frame = _page(connection, entity, filters, place)
         loaded = Loaded(actor, frame, cache(lambda: queries.total(connection, entity, filters)))
         selection.keep_valid(entity, filters, frame)
-        if filter_bar.arrives_selected():
+        if filter_bar.arrives_selected(entity):
             _select_matching(connection, entity, filters)
         headline.subheader(
             f"Counting {filters.status.label.lower()} {entity.plural} …", anchor=False

@@ -42,7 +42,7 @@ NAMES = (
 FRESH = "fresh"
 """The address parameter of a link: what it does not name is at its default."""
 SELECT = "select"
-"""The address parameter of a link: all that the list shows is to be ticked."""
+"""Its value where all that the list shows is to be ticked as well."""
 
 
 def key(entity: Entity, name: str) -> str:
@@ -58,19 +58,9 @@ def first_page(entity: Entity) -> None:
 def link(entity: Entity, filters: Filters, label: str, *, select: bool = False) -> None:
     """A link to an entity's list that shows these filters and no others; with `select`, all that
     they show is ticked there."""
-    parameters = {**filters.parameters(entity), FRESH: ["1"]}
-    if select:
-        parameters[SELECT] = ["1"]
+    parameters = {**filters.parameters(entity), FRESH: [SELECT if select else "1"]}
     icon = STATUS_ICONS[filters.status]
     st.page_link(page_of(entity), label=label, icon=icon, query_params=parameters)
-
-
-def arrives_selected() -> bool:
-    """Whether the link that led here asked for all to be ticked; true once."""
-    asked = SELECT in st.query_params
-    if asked:
-        del st.query_params[SELECT]
-    return asked
 
 
 def _forget(entity: Entity) -> None:
@@ -78,10 +68,17 @@ def _forget(entity: Entity) -> None:
     widget that the new address does not name."""
     if FRESH not in st.query_params:
         return
+    st.session_state[key(entity, SELECT)] = st.query_params[FRESH] == SELECT
+    # Once, since the browser remembers each address as a page to go back to.
     del st.query_params[FRESH]
     for name in (*NAMES, "page", "dates_applied", "address"):
         if key(entity, name) not in st.query_params:
             st.session_state.pop(key(entity, name), None)
+
+
+def arrives_selected(entity: Entity) -> bool:
+    """Whether the link that led here asked for all to be ticked; true once."""
+    return bool(st.session_state.pop(key(entity, SELECT), False))
 
 
 def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filters:
@@ -219,6 +216,13 @@ def _more(
     label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
     with st.popover(label, icon=":material/tune:"):
+        differs = st.checkbox(
+            "Amount differs",
+            key=key(entity, "differs"),
+            help="Only records whose synced amount is not the TMS amount",
+            **bound,
+        )
+        chosen["differs"] = ["true"] if differs else []
         for name, title, everything in selects:
             value = st.selectbox(
                 title,
@@ -236,11 +240,4 @@ def _more(
             **bound,
         )
         chosen["problem"] = [problem] if problem else []
-        differs = st.checkbox(
-            "Amount differs",
-            key=key(entity, "differs"),
-            help="Only records whose synced amount is not the TMS amount",
-            **bound,
-        )
-        chosen["differs"] = ["true"] if differs else []
     return chosen

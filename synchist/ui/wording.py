@@ -34,12 +34,17 @@ def moment(value: datetime | None) -> str:
     return f"{local.day} {local:%b %Y, %H:%M}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 day`, `1,204 days`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def age(since: datetime) -> str:
     """How long something has lasted, in its largest unit: 3 days, 1 hour, 20 minutes."""
     seconds = (utc_now() - since).total_seconds()
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if count := int(seconds // length):
-            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+            return counted(count, unit)
     return "a moment"
 
 

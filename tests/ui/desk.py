@@ -84,7 +84,7 @@ class Desk:
         """Open Causes as soon as every failure is diagnosed."""
         deadline = time.monotonic() + seconds
         self.open("/causes")
-        while "not diagnosed yet" in self.said:
+        while "to be diagnosed" in self.said:
             assert time.monotonic() < deadline
             self.open("/causes")
 

@@ -113,7 +113,7 @@ def open_page(name: str, who: Principal | None) -> AppTest:
 
 @on_sqlite
 def test_a_page_alone_shows_nothing_without_a_session(world: World, database: Database) -> None:
-    for name in ("overview", "invoices", "record"):
+    for name in ("overview", "invoices", "causes", "connections", "record"):
         for who in (None, Principal("no-such-session", "ada")):
             page = open_page(name, who)
             assert not page.subheader
