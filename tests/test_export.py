@@ -18,7 +18,7 @@ from openpyxl.workbook import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 from sqlalchemy import Connection, String, insert, select, text
 
-from synchist import accounts, export, queries
+from synchist import accounts, export, problems, queries
 from synchist.accounts import NotAllowed, NotSignedIn, Principal
 from synchist.currencies import to_decimal
 from synchist.db.engine import reading, writing
@@ -447,6 +447,8 @@ def _same(shown: pd.DataFrame, found: list[dict[str, Any]], of: list[Column]) ->
 def test_a_file_holds_what_the_list_shows(database: Database) -> None:
     """T6. 500 random filters: the same rows in the same order, sums to the cent."""
     make_demo(300, seed=6)
+    while problems.catch_up():
+        pass
     analyst = sign_in("ada", Role.ACCOUNTING_SYNC)
     with reading() as connection:
         known = {entity: queries.choices(connection, entity) for entity in ENTITIES}

@@ -520,6 +520,7 @@ def test_a_problem_of_any_name_is_found_by_its_name(
     database: Database, world: World, name: str
 ) -> None:
     """The name comes from the records' party, whose customer the books do not know."""
+    catch_up()  # the others of this party, before it has that name
     record = world.invoice["pending"]
     job(
         database,

@@ -446,7 +446,9 @@ def test_why_stands_where_it_matters(database: Database, world: World, entity: E
     down = "The connection is down: the accounting system is not authorized"
     failed, pending = frames[FAILED], frames[PENDING]
     assert failed.at[ids["failed_expired"], "cause"] == down
-    assert failed.at[ids["failed"], "cause"] == title(diagnose(NOT_MAPPED).cause, "", "")
+    missing = failed.loc[ids["failed"]]
+    cause = diagnose(NOT_MAPPED, entity=entity.key).cause
+    assert missing["cause"] == title(cause, missing["party"], "")
     assert pending.at[ids["pending_again"], "cause"] == down
     assert pending.at[ids["pending"], "cause"] is None
     assert pending.at[ids["pending_again"], "waits"] == "Waits for the next sync job"
