@@ -290,7 +290,9 @@ def test_causes_that_can_be_chosen_are_those_that_there_are(
     )
     diagnosed()
     errors = ('Customer "A" not found', NOT_MAPPED, EXPIRED, HOSTILE)
-    labels = sorted({diagnose(error).cause.label for error in errors})
+    labels = sorted(
+        {diagnose(error, entity=entity.key).cause.label for error in errors for entity in ENTITIES}
+    )
     assert len(labels) >= 3
     with reading() as connection:
         for entity in ENTITIES:
