@@ -199,7 +199,7 @@ def _rule(message: Message, systems: frozenset[str], entity: str) -> Rule | None
             (not rule.systems or rule.systems & systems)
             and (not rule.entities or entity in rule.entities)
             and (not rule.codes or rule.codes & message.codes)
-            and (not rule.words or any(_together(parts, message.text) for parts in rule.words))
+            and (not rule.words or any(_together(parts, message) for parts in rule.words))
         ):
             return rule
     return None
@@ -212,10 +212,13 @@ TRIES = 4
 """How many places of the first part are looked at."""
 
 
-def _together(parts: tuple[tuple[str, ...], ...], text: str) -> bool:
+def _together(parts: tuple[tuple[str, ...], ...], message: Message) -> bool:
     """Whether one phrase of each part stands in the text, near one of the first part."""
     first, *others = parts
+    text = message.text
     for phrase in first:
+        if (head := _head(phrase)) and head not in message.words:
+            continue  # spares looking through the text for most of the phrases
         start = text.find(phrase)
         for _ in range(TRIES):
             if start < 0:
@@ -225,6 +228,13 @@ def _together(parts: tuple[tuple[str, ...], ...], text: str) -> bool:
                 return True
             start = text.find(phrase, start + 1)
     return False
+
+
+@cache
+def _head(phrase: str) -> str:
+    """The first word of a phrase, where another one follows, so that it must stand there whole."""
+    head, another, _ = phrase[1:].partition(" ")
+    return head if another else ""
 
 
 # ---------------------------------------------------------------- words

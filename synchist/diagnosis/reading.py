@@ -9,17 +9,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-HEAD, TAIL = 12_000, 4_000
+HEAD, TAIL = 9_000, 3_000
 """Of a longer message its beginning and its end are read."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """`raw` without escapes, `text` as plain words between blanks, `codes` in upper case, and the
-    accounting systems that it speaks of."""
+    """`raw` without escapes, `text` as plain words between blanks, the `words` of it, `codes` in
+    upper case, and the accounting systems that it speaks of."""
 
     raw: str
     text: str
+    words: frozenset[str]
     codes: frozenset[str]
     systems: frozenset[str]
 
@@ -105,7 +106,7 @@ def read(message: str, code: str = "") -> Message:
     systems = {system for system, words in _SYSTEMS.items() if any(word in text for word in words)}
     if "quickbooks_desktop" in systems:
         systems.discard("quickbooks_online")
-    return Message(raw, text, frozenset(codes), frozenset(systems))
+    return Message(raw, text, frozenset(text.split()), frozenset(codes), frozenset(systems))
 
 
 def normalized(text: str) -> str:
