@@ -1,8 +1,6 @@
 """The causes of as many failures as there are records, and how long a message takes."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import cycle
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -10,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from benchmarks import servers
 from benchmarks.changes import take_triggers_away
 from benchmarks.databases import POSTGRESQL, Database, configured, copied
-from benchmarks.measure import Figure, Timing, alone, interleaved, limit, timed
+from benchmarks.measure import Figure, alone, interleaved, limit, timed
 from synchist import causes, connections
 from synchist.db.engine import database, reading
 from synchist.db.prepare import upgrade
@@ -30,9 +28,7 @@ HINT = "INDEXED BY ix_{table}_problem"
 def measure(_small: Database, large: Database) -> Iterator[Figure]:
     """Every figure of this group, on one kind of database."""
     yield _messages(large)
-    with ExitStack() as stack:
-        failed = stack.enter_context(copied(large, "bench_work"))
-        stack.enter_context(configured(failed))
+    with copied(large, "bench_work") as failed, configured(failed):
         _fail_everything(failed, database())
         what = f"causes of {large.records:,} failures"
         with reading() as connection:
@@ -63,20 +59,10 @@ def _bare(connection: Connection) -> None:
 
 def _messages(large: Database) -> Figure:
     """The mean over the rules' own examples."""
-    messages = cycle(rule.example.partition(" | ")[2] for rule in rules())
-    number = len(rules())
-
-    def all_of_them() -> None:
-        for _ in range(number):
-            diagnose(next(messages))
-
-    value, rounds = _mean(timed(all_of_them), number)
-    return limit("diagnosis of a message", large.name, value, 1, "ms", rounds)
-
-
-def _mean(timing: Timing, number: int) -> tuple[float, int]:
-    value, rounds = alone(timing)
-    return value * 1000 / number, rounds
+    messages = [rule.example.partition(" | ")[2] for rule in rules()]
+    value, rounds = alone(timed(lambda: [diagnose(message) for message in messages]))
+    each = value * 1000 / len(messages)
+    return limit("diagnosis of a message", large.name, each, 1, "ms", rounds)
 
 
 def _fail_everything(failed: Database, engine: Engine) -> None:
