@@ -11,7 +11,20 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
-from sqlalchemy import ColumnElement, FromClause, Table, bindparam, case, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    String,
+    Table,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
@@ -73,11 +86,30 @@ class Applications:
 
 
 @dataclass(frozen=True)
+class Blocking:
+    """What holds up a payment: the documents that it pays and that are not Complete.
+
+    `key` is the documents' entity, `by` their numbers in words (none: null), `is_blocked` whether
+    there is one.
+    """
+
+    key: str
+    by: ColumnElement[Any]
+    is_blocked: ColumnElement[bool]
+
+    @property
+    def document(self) -> str:
+        """`invoice` or `bill`."""
+        return self.key.replace("_", " ")
+
+
+@dataclass(frozen=True)
 class Entity:
     """One kind of record.
 
     `key` stands in events and operations, `slug` in addresses and widget keys. `waits` gives, of a
-    Pending record, one of the texts of `waiting`: why it does not move.
+    Pending record, one of the texts of `waiting`: why it does not move. `blocking` is what may hold
+    up a payment.
     """
 
     key: str
@@ -101,6 +133,7 @@ class Entity:
     waiting: tuple[str, ...]
     applications: Applications
     charge_lines: TableColumn[int] | None = None
+    blocking: Blocking | None = None
 
     def __post_init__(self) -> None:
         keys = [column.key for column in self.columns]
@@ -126,8 +159,30 @@ OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
 Fields: TypeAlias = ReadOnlyColumnCollection[str, TableColumn[Any]]
 
 
+def _blocking(table: Table, link: Applications) -> Blocking:
+    """What holds up a payment. A document that waits for its first attempt holds it up as well."""
+    document = tables.metadata.tables[link.other_key].alias(f"{table.name}_blocked_by")
+    open_ones = (
+        select(link.own)
+        .join_from(link.table, document, link.other == document.c.id)
+        .where(link.own == table.c.id, document.c.sync_status != int(SyncStatus.COMPLETE))
+    )
+    number = func.min(document.c.number)
+    others = cast(func.count() - 1, String)
+    words = case(
+        (func.count() == 0, null()),
+        (func.count() == 1, number),
+        else_=number + " and " + others + " more",
+    )
+    return Blocking(
+        key=link.other_key,
+        by=open_ones.with_only_columns(words, maintain_column_froms=True).scalar_subquery(),
+        is_blocked=open_ones.exists(),
+    )
+
+
 def _waits(
-    table: Table, link: FromClause, syncable: tuple[str, ...]
+    table: Table, link: FromClause, syncable: tuple[str, ...], blocking: Blocking | None
 ) -> tuple[ColumnElement[Any], tuple[str, ...]]:
     """Why a Pending record does not move, as SQL, and every text that this can give."""
     of = table.c
@@ -154,6 +209,7 @@ def _waits(
                 link.c.token_expires_at <= now,
             ),
         ),
+        *([(f"Its {blocking.document} is not Complete", blocking.is_blocked)] if blocking else []),
         ("No sync job has picked it up", last < too_long),
     )
     texts = (*(reason for reason, _ in reasons), "Waits for the next sync job")
@@ -165,7 +221,7 @@ def _too_long_ago() -> datetime:
     return utc_now() - timedelta(hours=settings().pending_hours)
 
 
-def _outcome(of: Fields, waits: ColumnElement[Any]) -> list[Column]:
+def _outcome(of: Fields, waits: ColumnElement[Any], blocking: Blocking | None) -> list[Column]:
     """What the last attempt left, shared by all entities."""
     return [
         Column(
@@ -193,6 +249,7 @@ def _outcome(of: Fields, waits: ColumnElement[Any]) -> list[Column]:
             help="Why the next sync job will or will not try this record",
             only=(SyncStatus.PENDING,),
         ),
+        *([_blocked_by(blocking)] if blocking else []),
         Column(
             "cause",
             "Cause",
@@ -230,6 +287,18 @@ def _outcome(of: Fields, waits: ColumnElement[Any]) -> list[Column]:
         ),
         Column("sync_status", "Sync status", Kind.STATUS, of.sync_status, 95),
     ]
+
+
+def _blocked_by(blocking: Blocking) -> Column:
+    return Column(
+        "blocked_by",
+        "Blocked by",
+        Kind.TEXT,
+        blocking.by,
+        140,
+        help=f"The {blocking.document} that it pays and that is not Complete: fix this one first",
+        only=OPEN,
+    )
 
 
 def _tail(of: Fields, billing: FromClause, link: FromClause) -> list[Column]:
@@ -321,7 +390,8 @@ def _entity(
     billing = organization.alias(f"{key}_billing")
     link = connection.alias(f"{key}_connection")
     is_document = "shipment_id" in of
-    waits, waiting = _waits(table, link, syncable)
+    blocking = None if is_document else _blocking(table, applications)
+    waits, waiting = _waits(table, link, syncable, blocking)
     return Entity(
         key=key,
         slug=f"{key}s",
@@ -338,7 +408,7 @@ def _entity(
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
             Column("currency", "Currency", Kind.TEXT, of.currency, 70),
-            *_outcome(of, waits),
+            *_outcome(of, waits, blocking),
             *(_document(of) if is_document else _payment(of)),
             *_tail(of, billing, link),
         ),
@@ -367,6 +437,7 @@ def _entity(
         waiting=waiting,
         charge_lines=tables.charge_line.c.get(f"{key}_id"),
         applications=applications,
+        blocking=blocking,
     )
 
 
@@ -420,6 +491,7 @@ __all__ = [
     "INVOICES",
     "INVOICE_PAYMENTS",
     "Applications",
+    "Blocking",
     "Column",
     "Entity",
     "Kind",

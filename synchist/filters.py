@@ -116,6 +116,7 @@ class Filters:
     cause: str | None = None
     problem: str = ""
     waits: str | None = None
+    blocked: bool = False
     differs: bool = False
     sort: str = "Newest first"
 
@@ -186,6 +187,8 @@ class Filters:
             conditions.append(or_(~is_pending, entity.waits == self.stuck))
         if self.cause or self.problem:
             conditions.append(entity.table.c.problem_id.in_(self._problems()))
+        if self.blocked and entity.blocking is not None:
+            conditions.append(entity.blocking.is_blocked)
         if self.differs:
             conditions.append(entity.differs)
         if self.search:
@@ -273,6 +276,8 @@ class Filters:
         ):
             if value is not None:
                 parts.append(f"{label} {value}")
+        if self.blocked and entity.blocking is not None:
+            parts.append(f"blocked, its {entity.blocking.document} is not Complete")
         if self.differs:
             parts.append("amount differs")
         return " · ".join(parts)
@@ -300,8 +305,9 @@ class Filters:
             value = getattr(self, name)
             if value:
                 values[name] = [value]
-        if self.differs:
-            values["differs"] = ["true"]
+        for name in ("blocked", "differs"):
+            if getattr(self, name):
+                values[name] = ["true"]
         if self.sort != entity.sorts[0].label:
             values["sort"] = [self.sort]
         return {f"{entity.slug}_{name}": value for name, value in values.items()}
@@ -411,6 +417,8 @@ def parse(
         filters = replace(filters, problem=name_of[0][:LONGEST_PROBLEM])
     if given("differs"):
         filters = replace(filters, differs=given("differs")[0] == "true")
+    if given("blocked") and entity.blocking is not None:
+        filters = replace(filters, blocked=given("blocked")[0] == "true")
     if sort := given("sort"):
         if sort[0] in {order.label for order in entity.sorts}:
             filters = replace(filters, sort=sort[0])

@@ -4,24 +4,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, and_, select
 
-from synchist.db.tables import charge_line, operation, sync_event
+from synchist.blocking import held_up
+from synchist.db.tables import attempt_line, charge_line, diagnosis, operation, problem, sync_event
 from synchist.entities import BY_KEY, Entity
-from synchist.statuses import CloseReason, EventKind, SyncStatus
+from synchist.queries import Total
+from synchist.statuses import Action, EventKind, SyncStatus, reason_label
 
 
 @dataclass(frozen=True)
 class Event:
     """One entry of a record's history, with the state after it.
 
-    `at` is when it happened, in UTC; `who` did `what`; `amount` and `synced_amount` are in minor
-    units of `currency`; `error` is the exact text, only where the status after it is Failed.
+    `at` is when it happened, in UTC; `who` did `what`; `was` is the status before, None for the
+    first event. `amount` and `synced_amount` are in minor units of `currency`. `error` is the exact
+    text, where this event brought it, and `problem` what it means in a few words, once diagnosed.
+    `after_closing` names who had closed the record that a job attempted all the same.
     """
 
     at: datetime
     what: str
     who: str
+    was: SyncStatus | None
     status: SyncStatus
     reference: str | None
     amount: int
@@ -29,15 +34,25 @@ class Event:
     currency: str
     tms_status: str
     error: str | None
+    problem: str
     note: str
+    operation_id: str | None
+    after_closing: str = ""
 
 
 @dataclass(frozen=True)
 class Charge:
-    """One charge of an invoice or bill, in minor units of its currency."""
+    """One charge of an invoice or bill, in minor units of its currency. `held` is what the books
+    hold of it, None where no job has told."""
 
     description: str
     amount: int
+    held: int | None
+
+    @property
+    def difference(self) -> int | None:
+        """What the books lack of it."""
+        return None if self.held is None else self.amount - self.held
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class Link:
     """A payment of a document, or a document of a payment, and how much of it is applied.
 
     `applied` is in minor units of the payment's currency, `amount` in those of the linked record.
+    `holds_up` counts the open payments that wait for the linked document, of a payment's own page.
     """
 
     record_id: int
@@ -54,6 +70,7 @@ class Link:
     amount: int
     currency: str
     status: SyncStatus
+    holds_up: Total
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ class Record:
 
     `fields` holds every `entity.columns` key and `id`, `version`, `created_at`, `tms_id` and the
     `system` of its connection. Charges belong to invoices and bills; links lead to records of
-    `linked_entity`.
+    `linked_entity`. `holds_up` counts the open payments that wait for this document.
     """
 
     entity: Entity
@@ -70,7 +87,26 @@ class Record:
     charges: tuple[Charge, ...]
     links: tuple[Link, ...]
     linked_entity: Entity
+    holds_up: Total
     events: tuple[Event, ...]
+
+    @property
+    def blockers(self) -> tuple[Link, ...]:
+        """The documents that hold this payment up."""
+        if self.entity.blocking is None or self.fields["sync_status"] == SyncStatus.COMPLETE:
+            return ()
+        return tuple(link for link in self.links if link.status is not SyncStatus.COMPLETE)
+
+    @property
+    def after_closing(self) -> Event | None:
+        """The last attempt, where it came after a person had closed the record and nobody has
+        looked at the record since."""
+        for event in self.events:
+            if event.after_closing:
+                return event
+            if event.operation_id:
+                return None
+        return None
 
 
 def load_record(connection: Connection, entity: Entity, record_id: int) -> Record | None:
@@ -100,6 +136,7 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
         charges=_charges(connection, entity, record_id),
         links=_links(connection, entity, record_id),
         linked_entity=BY_KEY[entity.applications.other_key],
+        holds_up=_holds_up(connection, entity, [record_id]).get(record_id, Total()),
         events=tuple(load_events(connection, entity, record_id)),
     )
 
@@ -108,12 +145,24 @@ def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Ch
     if entity.charge_lines is None:
         return ()
     line = charge_line.c
+    held = (
+        select(attempt_line.c.amount)
+        .where(attempt_line.c.charge_line_id == line.id)
+        .order_by(attempt_line.c.sync_at.desc(), attempt_line.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        select(line.description, line.amount)
+        select(line.description, line.amount, held)
         .where(entity.charge_lines == record_id)
         .order_by(line.position, line.id)
     )
-    return tuple(Charge(description, amount) for description, amount in rows)
+    return tuple(Charge(*row) for row in rows)
+
+
+def _holds_up(connection: Connection, entity: Entity, ids: list[int]) -> dict[int, Total]:
+    """What documents hold up; payments hold nothing up."""
+    return held_up(connection, entity, ids) if entity.blocking is None else {}
 
 
 def _links(connection: Connection, entity: Entity, record_id: int) -> tuple[Link, ...]:
@@ -134,8 +183,12 @@ def _links(connection: Connection, entity: Entity, record_id: int) -> tuple[Link
         .join(own, link.own == own.c.id)
         .where(link.own == record_id)
         .order_by(other.c.number)
+    ).all()
+    waiting = [row.id for row in rows if row.sync_status != SyncStatus.COMPLETE]
+    holds_up = _holds_up(connection, BY_KEY[link.other_key], waiting) if waiting else {}
+    return tuple(
+        Link(*row[:6], SyncStatus(row.sync_status), holds_up.get(row.id, Total())) for row in rows
     )
-    return tuple(Link(*row[:6], SyncStatus(row[6])) for row in rows)
 
 
 def load_events(connection: Connection, entity: Entity, record_id: int) -> list[Event]:
@@ -144,10 +197,21 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
         select(
             sync_event,
             operation.c.actor,
+            operation.c.action,
             operation.c.reason,
             operation.c.note,
+            problem.c.title,
         )
         .outerjoin(operation, sync_event.c.operation_id == operation.c.id)
+        .outerjoin(
+            diagnosis,
+            and_(
+                diagnosis.c.entity == sync_event.c.entity,
+                diagnosis.c.record_id == sync_event.c.record_id,
+                diagnosis.c.version == sync_event.c.version,
+            ),
+        )
+        .outerjoin(problem, problem.c.id == diagnosis.c.problem_id)
         .where(sync_event.c.entity == entity.key, sync_event.c.record_id == record_id)
         .order_by(sync_event.c.version)
     ).all()
@@ -159,20 +223,33 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
 
 def _event(row: Any, before: Any) -> Event:
     by_person = row.kind == EventKind.OPERATION
-    failed = row.sync_status == SyncStatus.FAILED
+    brought = before is None or row.kind == EventKind.ATTEMPT or row.sync_error != before.sync_error
+    error = row.sync_error if brought and row.sync_status != SyncStatus.COMPLETE else None
     return Event(
         at=row.at,
         what=_what(row, before),
         who=_who(row),
+        was=SyncStatus(before.sync_status) if before else None,
         status=SyncStatus(row.sync_status),
         reference=row.sync_reference,
         amount=row.amount,
         synced_amount=row.synced_amount,
         currency=row.currency,
         tms_status=row.tms_status,
-        error=row.sync_error if failed else None,
+        error=error,
+        problem=(row.title or "") if error else "",
         note=(row.note or "") if by_person else "",
+        operation_id=row.operation_id if by_person else None,
+        after_closing=_closed_by(row, before),
     )
+
+
+def _closed_by(row: Any, before: Any) -> str:
+    """Who had closed the record that an attempt was made on, or an empty text."""
+    # Only a person's closing has a reason, and it stands through changes of the TMS.
+    if row.kind != EventKind.ATTEMPT or before is None or not before.closed_reason:
+        return ""
+    return str(before.actor or "")
 
 
 def _who(row: Any) -> str:
@@ -197,21 +274,26 @@ def _what(row: Any, before: Any) -> str:
             SyncStatus.COMPLETE: "Synced",
             SyncStatus.PENDING: "Sync attempt ended without a result",
         }[now]
-        # Only a person's closing has a reason, and it stands through changes of the TMS.
-        closed = before.closed_reason and before.actor
-        return f"{tried}, after {before.actor} had closed it" if closed else tried
+        closer = _closed_by(row, before)
+        return f"{tried}, after {closer} had closed it" if closer else tried
     if row.kind == EventKind.OPERATION:
-        moved = f"{was.label} to {now.label}"
-        reason = f" ({CloseReason(row.reason).label})" if row.reason else ""
-        if was is now is SyncStatus.PENDING:
-            moved = "Pushed again, still Pending"
-        return f"{moved}{reason}"
+        return _moved(row, was, now)
     if row.kind == EventKind.TMS:
         return "Changed in the TMS: " + ", ".join(_changed(row, before))
     changed = _changed(row, before)
     if not changed:
         return "Written again without any change"
     return "Changed directly in the database, unexplained: " + ", ".join(changed)
+
+
+def _moved(row: Any, was: SyncStatus, now: SyncStatus) -> str:
+    """What an operation did, and why."""
+    moved = f"{was.label} to {now.label}"
+    if row.action == Action.UNDO.value:
+        return f"{moved} (a change taken back)"
+    if was is now is SyncStatus.PENDING:
+        moved = "Pushed again, still Pending"
+    return f"{moved} ({reason_label(row.reason)})" if row.reason else moved
 
 
 _WORDS = {

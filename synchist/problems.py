@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     text,
     update,
@@ -50,6 +51,7 @@ class _Found:
     at: datetime
     key: Key
     title: str
+    retry: str
 
 
 # ---------------------------------------------------------------- when
@@ -104,7 +106,11 @@ def _outdated(entity: Entity) -> Iterator[list[int]]:
         following = (
             select(of.record_id)
             .distinct()
-            .where(of.entity == entity.key, of.record_id > last, of.catalogue != version())
+            .where(
+                of.entity == entity.key,
+                of.record_id > last,
+                or_(of.catalogue != version(), of.retry.is_(None)),
+            )
             .order_by(of.record_id)
             .limit(BATCH)
         )
@@ -170,7 +176,8 @@ def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
             (known.entity == event.entity)
             & (known.record_id == event.record_id)
             & (known.version == event.version)
-            & (known.catalogue == version()),
+            & (known.catalogue == version())
+            & known.retry.is_not(None),
         )
         .where(
             event.entity == entity.key,
@@ -184,14 +191,15 @@ def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
 
 def _explained(entity: Entity, row: Row[Any]) -> _Found:
     system = row.system or ANY
-    error, code = _text(row.sync_error), _text(row.sync_error_code)
+    error, code = as_text(row.sync_error), as_text(row.sync_error_code)
     read = diagnose(error, system, code, entity.key, row.name or "")
     name = shared(read.cause, read.named)
     key = (row.connection_id, read.cause, name)
-    return _Found(row.record_id, row.version, row.at, key, title(read.cause, name, system))
+    words = title(read.cause, name, system)
+    return _Found(row.record_id, row.version, row.at, key, words, read.retry.value)
 
 
-def _text(stored: object) -> str:
+def as_text(stored: object) -> str:
     """SQLite stores any type in any column: a job may have left bytes."""
     return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored or "")
 
@@ -205,7 +213,7 @@ def _store(
     connection.execute(
         put.on_conflict_do_update(
             index_elements=["entity", "record_id", "version"],
-            set_={name: put.excluded[name] for name in ("problem_id", "catalogue")},
+            set_={name: put.excluded[name] for name in ("problem_id", "catalogue", "retry")},
         ),
         [
             {
@@ -215,6 +223,7 @@ def _store(
                 "problem_id": problems[one.key],
                 "at": one.at,
                 "catalogue": version(),
+                "retry": one.retry,
             }
             for one in found
         ],

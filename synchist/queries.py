@@ -26,6 +26,7 @@ from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import NullType
 
 from synchist.currencies import exponent, sums
+from synchist.db.engine import among
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import organization, problem
 from synchist.diagnosis import Cause
@@ -223,6 +224,13 @@ def selectable(
         .limit(limit)
     )
     return {key: Ticked(version, currency, amount) for key, version, currency, amount in rows}
+
+
+def numbers(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[int, str]:
+    """The numbers of records by id."""
+    of = entity.table.c
+    rows = connection.execute(select(of.id, of.number).where(of.id.in_(among(connection, ids))))
+    return dict(rows.all())
 
 
 def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:

@@ -44,6 +44,25 @@ class CloseReason(StrEnum):
         }[self]
 
 
+FIXED = "fixed"
+"""The reason of a retry after somebody has fixed what the error was about; a plain one has none."""
+
+
+def reason_label(stored: str | None) -> str:
+    """The words for a stored reason of an operation, of closing or of a retry; empty for none."""
+    if stored == FIXED:
+        return "after a fix"
+    return CloseReason(stored).label if stored else ""
+
+
+class Action(StrEnum):
+    """What an operation does."""
+
+    CHANGE_STATUS = "change_status"
+    UNDO = "undo"
+    LOAD = "load"
+
+
 class EventKind(StrEnum):
     """What made the database append an event to a record's history."""
 
@@ -61,6 +80,7 @@ class ItemOutcome(StrEnum):
     CONFLICTED = "conflicted"
     BUSY = "busy"
     MISSING = "missing"
+    RISKY = "risky"
     NOT_ALLOWED = "not_allowed"
 
     @property
@@ -71,6 +91,7 @@ class ItemOutcome(StrEnum):
             ItemOutcome.CONFLICTED: "changed by someone else meanwhile, left untouched",
             ItemOutcome.BUSY: "being synced right now, left untouched",
             ItemOutcome.MISSING: "no longer there",
+            ItemOutcome.RISKY: "at risk of a duplicate and not ticked, left untouched",
             ItemOutcome.NOT_ALLOWED: "not allowed, left untouched",
         }[self]
 

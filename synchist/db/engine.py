@@ -1,7 +1,8 @@
 """The one way to the database: an engine per address, and transactions for reading and writing."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
@@ -11,7 +12,23 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Connection,
+    Engine,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
@@ -161,3 +178,13 @@ def dialect_insert(connection: Connection, table: Table) -> postgresql.Insert | 
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def among(connection: Connection, ids: Sequence[int]) -> Select[int]:
+    """The ids as a subquery of one parameter, however many there are."""
+    if connection.dialect.name == "postgresql":
+        listed = postgresql.ARRAY(BigInteger)
+        return select(func.unnest(cast(literal(list(ids), listed), listed)))
+    return select(column("value", Integer)).select_from(
+        func.json_each(bindparam("ids", json.dumps(list(ids)), unique=True))
+    )

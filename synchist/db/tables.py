@@ -105,7 +105,11 @@ operation = Table(
     Column("filters", Text, nullable=False, server_default="", comment="filters in words"),
     Column("digest", String(64), nullable=False, comment="sha256 of what was asked"),
     Column("requested", Integer, nullable=False),
+    # No foreign key: SQLite can add none to a table that is there.
+    Column("undoes", String(36), comment="the operation that this one takes back"),
     *_moments("at"),
+    Index(None, "at"),
+    Index(None, "actor_id", "at"),
 )
 
 operation_item = Table(
@@ -367,6 +371,7 @@ diagnosis = Table(
     Column("problem_id", ForeignKey("problem.id"), nullable=False),
     Column("at", Moment, nullable=False, comment="the event's"),
     Column("catalogue", String(12), nullable=False, comment="version of the rules"),
+    Column("retry", String(20), comment="what another attempt does; null: not looked at"),
     Index(None, "problem_id", "at"),
     Index(None, "at", "problem_id"),
     *_moments("at"),

@@ -27,27 +27,33 @@ class UnreadableFile(SynchistError):
 
 
 def read(path: Path) -> list[Line]:
-    """The header and the rows, at least one line; blank ones are left out.
-
-    Cells of a csv file are texts; those of a workbook's first sheet are what Excel keeps. Raises
-    UnreadableFile.
-    """
+    """The lines of a file, as `parse` has them. Raises UnreadableFile."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{path} can't be read: {error.strerror}.") from None
+    lines = parse(path.name, content)
+    if not lines:
+        raise UnreadableFile(f"{path.name} is empty. See an example with --template.")
+    return lines
+
+
+def parse(name: str, content: bytes) -> list[Line]:
+    """The lines of a csv or xlsx file; blank ones are left out.
+
+    Cells of a csv file are texts; those of a workbook's first sheet are what Excel keeps. Raises
+    UnreadableFile.
+    """
     cells_of = _workbook if content.startswith(b"PK") else _csv
     # What the reader of workbooks warns of (styles, odd dates) tells the user nothing.
     with warnings.catch_warnings(action="ignore"):
         lines = [
             (line, cells)
-            for line, cells in cells_of(path.name, content)
+            for line, cells in cells_of(name, content)
             if not all(map(is_blank, cells))
         ]
-    if not lines:
-        raise UnreadableFile(f"{path.name} is empty. See an example with --template.")
     if len(lines) > MOST_ROWS + 1:
-        raise UnreadableFile(f"{path.name} has more than {MOST_ROWS:,} rows. Split it.")
+        raise UnreadableFile(f"{name} has more than {MOST_ROWS:,} rows. Split it.")
     return lines
 
 

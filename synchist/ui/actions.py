@@ -1,90 +1,235 @@
-"""What can be done with the selected records: the dialog that changes their sync status."""
+"""The dialog that changes sync statuses: for the ticked records of a list, for one record, or for
+all failures of one cause."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import streamlit as st
 
-from synchist.entities import Entity
+from synchist import blocking
+from synchist.entities import BY_KEY
+from synchist.loading.evidence import Found, read_amount
+from synchist.queries import Ticked
+from synchist.risks import Risk
 from synchist.settings import settings
-from synchist.status_changes import LONGEST_NOTE, Change, Receipt, change_status
-from synchist.statuses import CloseReason, ItemOutcome, SyncStatus
-from synchist.ui import faults, selection
-from synchist.ui.viewer import principal
-from synchist.ui.wording import badge, plain
+from synchist.status_changes import (
+    LONGEST_NOTE,
+    LONGEST_REFERENCE,
+    Change,
+    Evidence,
+    change_status,
+    risks_of,
+)
+from synchist.statuses import CloseReason, SyncStatus
+from synchist.ui import evidence_list, faults, risk_grid, selection, viewer
+from synchist.ui.wording import plain
 
 RETRY = "Send back to Pending"
+APPLIED = "applied"
+"""Session key: the operation that the open dialog has carried out."""
+
+Chosen = Mapping[str, Mapping[int, Ticked]]
+"""Entity key → record id → what a selection remembers of it."""
 
 
-def open_dialog(entity: Entity, words: str, in_view: int, to: SyncStatus | None = None) -> None:
-    """Open the dialog for the entity's selection.
+@dataclass(frozen=True)
+class Asked:
+    """What a dialog is about, fixed when it opens.
 
-    `words` says what the list shows, `in_view` how many of the selected records it shows, `to`
-    fixes the new status.
+    `words` says where the records come from, `hidden` how many of them the list does not show, `to`
+    fixes the new status, `fixed` whether the cause counts as fixed at first. `parents` are failed
+    documents that hold up chosen payments.
     """
-    # Made here and not at Apply: it is what makes a second click, or a retry, harmless.
-    operation_id = str(uuid4())
-    title = RETRY if to is SyncStatus.PENDING else "Update sync status"
-    st.dialog(title, width="medium")(_dialog)(entity, operation_id, words, in_view, to)
+
+    operation_id: str
+    chosen: Chosen
+    words: str
+    hidden: int = 0
+    to: SyncStatus | None = None
+    fixed: bool = False
+    parents: Chosen = field(default_factory=dict)
+
+    def key(self, name: str) -> str:
+        """The session key of a widget. It names the operation, so that a dialog that is opened
+        again starts afresh."""
+        return f"{name}_{self.operation_id}"
+
+    def value(self, name: str) -> Any:
+        """What stands in a widget."""
+        return st.session_state.get(self.key(name))
 
 
-def _dialog(
-    entity: Entity, operation_id: str, words: str, in_view: int, to: SyncStatus | None
+def open_dialog(
+    chosen: Chosen,
+    words: str,
+    *,
+    hidden: int = 0,
+    to: SyncStatus | None = None,
+    fixed: bool = False,
 ) -> None:
-    if st.session_state.get("applied") == operation_id:
+    """Open the dialog for these records."""
+    with viewer.reading("open a change") as (connection, _):
+        parents = blocking.failed_parents(connection, chosen)
+    # The id is made here and not at Apply: it makes a second click, or a retry, harmless.
+    asked = Asked(str(uuid4()), chosen, words, hidden, to, fixed, parents)
+    title = RETRY if to is SyncStatus.PENDING else "Update sync status"
+    st.dialog(title, width="large")(_dialog)(asked)
+
+
+def count_of(chosen: Chosen) -> str:
+    """`1 invoice`, `3 invoice payments and 2 invoices`."""
+    parts = [BY_KEY[key].count(len(records)) for key, records in chosen.items() if records]
+    return " and ".join(parts) or "0 records"
+
+
+def _flat(chosen: Chosen) -> dict[tuple[str, int], Ticked]:
+    return {(key, one): it for key, records in chosen.items() for one, it in records.items()}
+
+
+def _dialog(asked: Asked) -> None:
+    if st.session_state.get(APPLIED) == asked.operation_id:
         st.rerun()
     faults.show_kept()
-    chosen = selection.current(entity)
-    st.markdown(f"**{entity.count(len(chosen))}** · {selection.money(chosen)}")
-    if hidden := len(chosen) - in_view:
-        st.caption(f":material/visibility_off: {hidden:,} of them are not in view.")
-    if len(chosen) > settings().max_records_per_operation:
+    status = asked.to or _new_status(asked)
+    _with_parents(asked, status)
+    chosen = _chosen(asked, status)
+    number = len(_flat(chosen))
+    st.markdown(f"**{count_of(chosen)}** · {selection.money(_flat(chosen))}")
+    if asked.hidden:
+        st.caption(f":material/visibility_off: {asked.hidden:,} of them are not in view.")
+    if number > settings().max_records_per_operation:
         st.warning(
             f"At most {settings().max_records_per_operation:,} records can be changed at a time."
             " Close this and select fewer, for example one month."
         )
         return
-    status = to or _new_status(operation_id)
-    reason = _reason(operation_id) if status is SyncStatus.COMPLETE else None
-    note = st.text_input(
+    found = _reason(asked, chosen) if status is SyncStatus.COMPLETE else None
+    at_risk = _risks(asked, chosen, status, found)
+    risk_grid.show(asked.operation_id, at_risk, status or SyncStatus.PENDING)
+    if status is SyncStatus.PENDING:
+        st.checkbox(
+            "I have fixed what caused the errors",
+            value=asked.fixed,
+            key=asked.key("fixed"),
+            help="It is kept with the change, and Causes shows how often a retry passes after a fix"
+            " and without one.",
+        )
+    st.text_input(
         "Note",
         max_chars=LONGEST_NOTE,
         placeholder="Optional: what you found or fixed; it stays in the history",
-        key=f"note_{operation_id}",
+        key=asked.key("note"),
     )
     st.caption(_meaning(status))
-    confirmed = _confirmed(operation_id, len(chosen))
+    will_change = number - len(risk_grid.left_out(asked.operation_id, at_risk))
+    confirmed = _confirmed(asked, will_change)
+    noun = _noun(chosen, will_change)
     st.button(
-        f"Apply to {entity.count(len(chosen))}",
+        f"Apply to {will_change:,} {noun}",
         type="primary",
-        key=f"apply_{operation_id}",
-        disabled=not chosen
+        key=asked.key("apply"),
+        disabled=not will_change
         or not confirmed
         or status is None
-        or (status is SyncStatus.COMPLETE and reason is None),
+        or (status is SyncStatus.COMPLETE and not asked.value("reason")),
         on_click=_apply,
-        args=(entity, operation_id, status, reason, note, words),
+        args=(asked, status, tuple(at_risk.values()), found),
     )
 
 
-# Every key names the operation: a dialog that is opened again starts afresh.
+def _noun(chosen: Chosen, number: int) -> str:
+    kinds = [BY_KEY[key] for key, records in chosen.items() if records]
+    if len(kinds) != 1:
+        return "record" if number == 1 else "records"
+    return kinds[0].singular if number == 1 else kinds[0].plural
 
 
-def _new_status(operation_id: str) -> SyncStatus | None:
+def _new_status(asked: Asked) -> SyncStatus | None:
     label = st.segmented_control(
-        "New sync status", [status.label for status in SyncStatus], key=f"status_{operation_id}"
+        "New sync status", [status.label for status in SyncStatus], key=asked.key("status")
     )
     return SyncStatus.from_label(label) if label else None
 
 
-def _reason(operation_id: str) -> CloseReason | None:
-    return st.selectbox(
+# ---------------------------------------------------------------- which records
+
+
+def _with_parents(asked: Asked, status: SyncStatus | None) -> None:
+    """Offer to take along the failed documents that hold up chosen payments."""
+    if status is not SyncStatus.PENDING or not asked.parents:
+        return
+    parents = _flat(asked.parents)
+    st.checkbox(
+        f"Also send back {count_of(asked.parents)} on which these payments wait"
+        f" · {selection.money(parents)}",
+        key=asked.key("parents"),
+        help="A payment passes only once its invoice or bill is in the books.",
+    )
+
+
+def _chosen(asked: Asked, status: SyncStatus | None) -> Chosen:
+    """The records that the change is asked for."""
+    if status is not SyncStatus.PENDING or not asked.value("parents"):
+        return asked.chosen
+    chosen = {key: dict(records) for key, records in asked.chosen.items()}
+    for key, records in asked.parents.items():
+        chosen[key] = {**records, **chosen.get(key, {})}
+    return chosen
+
+
+def _risks(
+    asked: Asked, chosen: Chosen, status: SyncStatus | None, found: Found | None
+) -> dict[tuple[str, int], Risk]:
+    """What needs a tick of its own, asked of the database once for each choice."""
+    if status is None or (status is not SyncStatus.PENDING and not (found and found.evidence)):
+        return {}
+    evidence = found.evidence if found else {}
+    scope = (asked.operation_id, status, bool(asked.value("parents")), repr(evidence))
+    known: tuple[Any, dict[tuple[str, int], Risk]] | None = st.session_state.get("risks")
+    if known is None or known[0] != scope:
+        change = Change(status, CloseReason.OTHER, evidence=evidence)
+        with viewer.reading("look for duplicates") as (connection, _):
+            known = (scope, risks_of(connection, chosen, change))
+        st.session_state["risks"] = known
+    return known[1]
+
+
+# ---------------------------------------------------------------- why
+
+
+def _reason(asked: Asked, chosen: Chosen) -> Found:
+    """Why the records are closed, and what was found in the books."""
+    st.selectbox(
         "Reason",
         list(CloseReason),
         index=None,
         format_func=lambda reason: reason.label,
         placeholder="Why these records are closed",
-        key=f"reason_{operation_id}",
+        key=asked.key("reason"),
     )
+    records = _flat(chosen)
+    if len(records) > 1:
+        return evidence_list.show(asked.operation_id, chosen)
+    ((key, record), ticked) = next(iter(records.items()))
+    with st.container(horizontal=True):
+        reference = st.text_input(
+            "Reference in the books",
+            max_chars=LONGEST_REFERENCE,
+            placeholder="Optional",
+            key=asked.key("reference"),
+        )
+        text = st.text_input(
+            f"Amount in the books ({ticked.currency})",
+            placeholder="Optional",
+            key=asked.key("amount"),
+        )
+    amount, wrong = read_amount(text or "", ticked.currency)
+    if wrong:
+        st.caption(f":red[:material/error:] {plain(wrong)}")
+    evidence = Evidence((reference or "").strip(), amount)
+    return Found({key: {record: evidence}} if evidence != Evidence() else {}, ())
 
 
 def _meaning(status: SyncStatus | None) -> str:
@@ -100,68 +245,57 @@ def _meaning(status: SyncStatus | None) -> str:
     }[status]
 
 
-def _confirmed(operation_id: str, count: int) -> bool:
+def _confirmed(asked: Asked, count: int) -> bool:
     """Many records at once are confirmed by typing how many."""
     if count <= settings().typed_confirmation_above:
         return True
-    typed = st.text_input(f"Type {count} to confirm", key=f"typed_{operation_id}")
+    typed = st.text_input(f"Type {count} to confirm", key=asked.key("typed"))
     return typed.replace(",", "").strip() == str(count)
 
 
+# ---------------------------------------------------------------- doing it
+
+
 def _apply(
-    entity: Entity,
-    operation_id: str,
-    status: SyncStatus,
-    reason: CloseReason | None,
-    note: str,
-    words: str,
+    asked: Asked, status: SyncStatus, at_risk: Collection[Risk], found: Found | None
 ) -> None:
-    versions = {key: ticked.version for key, ticked in selection.current(entity).items()}
+    """Carry the change out. What stands in the widgets now counts, also what was typed last."""
     with faults.kept():
-        receipt = change_status(
-            principal(), operation_id, {entity.key: versions}, Change(status, reason, note), words
-        )
-        st.session_state[f"{entity.slug}_receipt"] = receipt
-        st.session_state["applied"] = operation_id
-        selection.replace(entity, {})
-
-
-def show_receipt(entity: Entity) -> None:
-    """What the last change of these records did, until it is put away."""
-    stored = f"{entity.slug}_receipt"
-    receipt: Receipt | None = st.session_state.get(stored)
-    if receipt is None:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        icon = ":green[:material/check_circle:]" if receipt.applied else ":material/info:"
-        st.markdown(f"{icon} {_summary(entity, receipt)}", width="content")
-        st.button(
-            "Put away",
-            type="tertiary",
-            icon=":material/close:",
-            on_click=st.session_state.pop,
-            args=(stored, None),
-        )
-    if receipt.untouched:
-        st.table(
+        accepted, left = risk_grid.decided(asked.operation_id, at_risk)
+        chosen = {
+            key: {one: it for one, it in records.items() if one not in left.get(key, ())}
+            for key, records in _chosen(asked, status).items()
+        }
+        evidence = {
+            key: {one: it for one, it in records.items() if one in chosen.get(key, {})}
+            for key, records in (found.evidence if found else {}).items()
+        }
+        change_status(
+            viewer.principal(),
+            asked.operation_id,
             {
-                "Left untouched": [plain(item.number) for item in receipt.untouched],
-                "Why": [item.outcome.sentence for item in receipt.untouched],
+                key: {one: it.version for one, it in records.items()}
+                for key, records in chosen.items()
+                if records
             },
-            hide_index=True,
-            border="horizontal",
-            alt="Records that the change left untouched",
+            Change(
+                status,
+                asked.value("reason"),
+                asked.value("note") or "",
+                fixed=bool(asked.value("fixed")),
+                evidence={key: records for key, records in evidence.items() if records},
+                accepted=accepted,
+            ),
+            asked.words,
         )
+        st.session_state[APPLIED] = asked.operation_id
+        _untick(chosen)
 
 
-def _summary(entity: Entity, receipt: Receipt) -> str:
-    reason = f" ({receipt.reason.label})" if receipt.reason else ""
-    parts = [f"**{entity.count(receipt.applied)} moved to** {badge(receipt.to)}{reason}"]
-    parts += [
-        f"{count:,} {outcome.sentence}"
-        for outcome, count in receipt.outcomes.items()
-        if outcome is not ItemOutcome.APPLIED
-    ]
-    if receipt.to is SyncStatus.PENDING and receipt.applied:
-        parts.append("the next sync job tries again")
-    return " · ".join(parts)
+def _untick(chosen: Chosen) -> None:
+    """What has been asked for is done; what was left out at a risk stays ticked."""
+    for key, records in chosen.items():
+        ticked = selection.current(BY_KEY[key])
+        selection.replace(
+            BY_KEY[key], {one: it for one, it in ticked.items() if one not in records}
+        )

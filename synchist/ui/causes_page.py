@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from synchist import causes, problems
+from synchist import causes, problems, queries, receipts
 from synchist.causes import Group, State, Trend
 from synchist.currencies import to_decimal
 from synchist.db.engine import DatabaseUnavailable
@@ -15,10 +15,11 @@ from synchist.diagnosis import ANY, Cause, explained
 from synchist.entities import BY_KEY
 from synchist.filters import Filters, Window
 from synchist.queries import added
+from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from synchist.ui import places, viewer
+from synchist.ui import actions, faults, places, receipt_view, remedy, viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, counted, numbered, plain
+from synchist.ui.wording import age, counted, plain
 
 PAGE = 25
 ALL = "All"
@@ -53,10 +54,13 @@ def show() -> None:
         pass
     with suppress(DatabaseUnavailable):  # the newest failures can wait
         problems.catch_up()
+    faults.show_kept()
     with viewer.reading("list the causes") as (connection, actor):
         found = causes.load_open(connection)
         trend = causes.load_trend(connection)
+        worked = receipts.what_worked(connection)
     viewer.title_bar(actor, "Causes", _explained(found.groups))
+    receipt_view.show_latest(actor)
     if waiting := found.undiagnosed.count:
         st.caption(
             f":material/hourglass_top: {counted(waiting, 'more failed record')} to be diagnosed,"
@@ -68,7 +72,7 @@ def show() -> None:
         return
     chosen = _chosen(found.groups)
     _trend(trend)
-    _list(chosen, trend)
+    _list(chosen, trend, worked)
 
 
 def _explained(groups: Sequence[Group]) -> str:
@@ -138,7 +142,7 @@ def _chosen(groups: Sequence[Group]) -> list[Group]:
     return sorted(chosen, key=lambda group: (SORTS[sort](group), group.name))
 
 
-def _list(chosen: Sequence[Group], trend: Trend) -> None:
+def _list(chosen: Sequence[Group], trend: Trend, worked: Mapping[Cause, receipts.Worked]) -> None:
     """One page of the chosen groups, and the way to the others below them."""
     total = added(group.total for group in chosen)
     money = f" · {total.money}" if total.count else ""
@@ -150,13 +154,14 @@ def _list(chosen: Sequence[Group], trend: Trend) -> None:
         number = st.pagination(pages, key="causes_page", bind="query-params")
     with cards:
         for group in chosen[(number - 1) * PAGE : number * PAGE]:
-            _card(group, trend.by_problem.get(group.problem_id, ()))
+            failures = trend.by_problem.get(group.problem_id, ())
+            _card(group, failures, worked.get(group.cause))
 
 
 # ---------------------------------------------------------------- one problem
 
 
-def _card(group: Group, failures: Sequence[int]) -> None:
+def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(
@@ -180,16 +185,31 @@ def _card(group: Group, failures: Sequence[int]) -> None:
             if group.cause is Cause.AUTHORIZATION:
                 st.page_link(places.connections(), label="See Connections")
             with st.popover("What to do", icon=":material/lightbulb:", type="tertiary"):
-                _steps(group)
+                _steps(group, worked)
+            _send_back(group)
 
 
-def _steps(group: Group) -> None:
+def _send_back(group: Group) -> None:
+    """Act on the whole problem at once, through the same dialog as everywhere."""
+    if group.total.count > settings().max_records_per_operation:
+        st.caption("Too many for one change: open a list and narrow it.", width="content")
+    elif st.button(
+        f"Fixed it: send {'it' if group.total.count == 1 else f'all {group.total.count:,}'} back",
+        icon=":material/replay:",
+        key=f"send_back_{group.problem_id}",
+    ):
+        filters = Filters(SyncStatus.FAILED, Window.ALL, problem=group.name)
+        with viewer.reading("select the records of a cause") as (connection, _):
+            chosen = {
+                key: queries.selectable(connection, BY_KEY[key], filters) for key in group.totals
+            }
+        words = f"Causes · {group.name}"
+        actions.open_dialog(chosen, words, to=SyncStatus.PENDING, fixed=True)
+
+
+def _steps(group: Group, worked: receipts.Worked | None) -> None:
     entity = next(iter(group.totals)) if len(group.totals) == 1 else ANY
-    found = explained(group.cause, group.named, group.system, entity)
-    st.markdown(
-        f"{plain(found.explanation)}\n\n{numbered(found.steps)}\n\n"
-        f":material/replay: {found.retry.sentence}"
-    )
+    remedy.show(explained(group.cause, group.named, group.system, entity), worked)
 
 
 def _spark(failures: Sequence[int]) -> str:

@@ -20,7 +20,16 @@ from synchist.queries import Ticked, Total
 from synchist.roles import Role
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from synchist.ui import actions, faults, filter_bar, grid, record_view, selection, viewer
+from synchist.ui import (
+    actions,
+    faults,
+    filter_bar,
+    grid,
+    receipt_view,
+    record_view,
+    selection,
+    viewer,
+)
 from synchist.ui.filter_bar import key, link
 
 PAGE_SIZES = (100, 1_000, 10_000)
@@ -47,7 +56,7 @@ def show(entity: Entity) -> None:
     bar, receipt, headline = st.container(), st.container(), st.empty()
     body, footer = st.container(), st.container()
     with receipt:
-        actions.show_receipt(entity)
+        receipt_view.show_latest(actor, entity)
     with bar:
         filters = filter_bar.show(entity, choices, actor)
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
@@ -209,6 +218,7 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
         grid.show(entity, filters.status, loaded.frame, opened)
     if opened in st.session_state:
         record_view.open_drawer(entity, st.session_state.pop(opened))
+    record_view.carry_on()
 
 
 def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
@@ -231,9 +241,14 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             args=(entity, {}),
         )
         if st.button(actions.RETRY, icon=":material/replay:", type="primary", disabled=not chosen):
-            actions.open_dialog(entity, words, in_view, SyncStatus.PENDING)
+            actions.open_dialog(
+                {entity.key: chosen},
+                words,
+                hidden=len(chosen) - in_view,
+                to=SyncStatus.PENDING,
+            )
         if st.button("Update Sync Status", icon=":material/edit:", disabled=not chosen):
-            actions.open_dialog(entity, words, in_view)
+            actions.open_dialog({entity.key: chosen}, words, hidden=len(chosen) - in_view)
         st.space("stretch")
         _take_away(entity, filters, loaded)
     # A line of its own: the grid's own tools appear at its right end and must not cover a button.

@@ -37,6 +37,7 @@ NAMES = (
     "cause",
     "problem",
     "waits",
+    "blocked",
     "differs",
 )
 FRESH = "fresh"
@@ -209,7 +210,7 @@ def _more(
         ("cause", "Cause", "All causes"),
         *([("waits", "Why it waits", "All reasons")] if pending else []),
     ]
-    names = (*(name for name, _, _ in selects), "problem", "differs")
+    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
@@ -223,6 +224,14 @@ def _more(
             **bound,
         )
         chosen["differs"] = ["true"] if differs else []
+        if entity.blocking is not None:
+            blocked = st.checkbox(
+                f"Blocked: its {entity.blocking.document} is not Complete",
+                key=key(entity, "blocked"),
+                help=f"Only payments whose {entity.blocking.document} is not Complete",
+                **bound,
+            )
+            chosen["blocked"] = ["true"] if blocked else []
         for name, title, everything in selects:
             value = st.selectbox(
                 title,

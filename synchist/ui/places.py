@@ -28,3 +28,8 @@ def causes() -> st.Page:
 def connections() -> st.Page:
     """The page of the links to the accounting systems."""
     return st.Page(SCRIPTS / "connections.py", title="Connections", icon=":material/link:")
+
+
+def operations() -> st.Page:
+    """The page of what people have changed."""
+    return st.Page(SCRIPTS / "operations.py", title="Operations", icon=":material/receipt:")

@@ -1,6 +1,5 @@
-"""One record: its fields, both statuses, the exact error, charges, links and history.
-
-Made of tables and text, not of a grid, so that it prints.
+"""One record: its fields, both statuses, the exact error, what holds it up, charges, links, history
+and what can be done with it. Made of tables and text, not of a grid, so that it prints.
 """
 
 from collections.abc import Sequence
@@ -8,19 +7,38 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from synchist import receipts
 from synchist.currencies import money
 from synchist.diagnosis import ANY, diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
 from synchist.history import Event, Record, load_record
+from synchist.queries import Ticked
 from synchist.statuses import CloseReason, SyncStatus
-from synchist.ui import viewer
-from synchist.ui.wording import badge, moment, numbered, plain
+from synchist.ui import actions, faults, receipt_view, remedy, viewer
+from synchist.ui.wording import badge, moment, plain
 
 # Shown above the fields in their own way.
 _HEADED = (
     *("number", "party", "sync_status", "tms_status", "sync_error", "differs", "currency"),
-    *("cause", "waits"),
+    *("cause", "waits", "blocked_by"),
 )
+
+ASKED = "record_asked"
+"""Session key: the change that a click into a record has asked for."""
+
+MEANS = {
+    SyncStatus.PENDING: "waits for a sync job to write it to the accounting system",
+    SyncStatus.COMPLETE: "is in the accounting system, or was closed by a person",
+    SyncStatus.FAILED: "the last attempt to write it failed",
+}
+TMS_MEANS = {
+    "Draft": "not finished",
+    "Created": "entered, not yet checked",
+    "Ready": "checked, ready for the books",
+    "Approved": "approved for the books",
+    "On hold": "held back by someone",
+    "Voided": "cancelled",
+}
 
 
 def open_drawer(entity: Entity, record_id: int) -> None:
@@ -38,7 +56,7 @@ def _drawer(record: Record) -> None:
     entity, key = record.entity, record.fields["id"]
     st.html(
         f'<a href="/record?entity={entity.slug}&id={key}" target="_blank" rel="noopener">'
-        "Open on its own page</a>"
+        "Open on its own page, for printing too</a>"
     )
     show(record)
 
@@ -51,19 +69,25 @@ def show_page() -> None:
     if entity is None or not (identity.isascii() and identity.isdigit() and len(identity) <= 18):
         st.info("This address names no record. Open one from a list by clicking its number.")
         return
-    with viewer.reading(f"open {entity.singular} {identity}") as (connection, _):
+    with viewer.reading(f"open {entity.singular} {identity}") as (connection, actor):
         record = load_record(connection, entity, int(identity))
     if record is None:
         st.info(f"There is no {entity.singular} with this id. Open one from the list.")
         return
+    faults.show_kept()
+    receipt_view.show_latest(actor, entity)
     title = plain(f"{entity.singular.capitalize()} {record.fields['number']}")
     st.subheader(title, anchor=False)
     show(record)
+    carry_on()
 
 
 def show(record: Record) -> None:
     """Draw a record from top to bottom."""
     _statuses(record)
+    _actions(record)
+    _after_closing(record)
+    _blocking(record)
     _error(record)
     _fields(record)
     _charges(record)
@@ -75,15 +99,73 @@ def _statuses(record: Record) -> None:
     fields = record.fields
     status = SyncStatus(fields["sync_status"])
     amount = money(fields["amount"], fields["currency"])
+    tms = fields["tms_status"]
     st.markdown(f"**{plain(fields['party'])}** · **{amount}**")
+    means = MEANS[status]
+    if fields["closed_reason"]:
+        means = f"closed by a person: {CloseReason(fields['closed_reason']).label}"
+    syncs = "a sync job may take it" if tms in record.entity.syncable else "no sync job takes it"
     st.markdown(
-        f"Sync status {badge(status)} &nbsp; TMS status :gray-badge[{plain(fields['tms_status'])}]",
+        f"Sync status {badge(status)} {means}  \n"
+        f"TMS status :gray-badge[{plain(tms)}] {TMS_MEANS.get(tms, 'set in the TMS')}; {syncs}",
         help="The sync status is the outcome of the last attempt to write the record to the"
         " accounting system. The TMS status is its accounting status inside the TMS.",
     )
     if status is SyncStatus.PENDING:
         since = moment(fields["outcome_at"])
         st.caption(f":material/schedule: {plain(fields['waits'])}. Pending since {since}.")
+
+
+def _actions(record: Record) -> None:
+    """What can be done with this one record. The dialog opens in the next run, since one can't
+    open from within the drawer, which is a dialog itself."""
+    fields, entity = record.fields, record.entity
+    ticked = Ticked(fields["version"], fields["currency"], fields["amount"])
+    chosen = {entity.key: {fields["id"]: ticked}}
+    with st.container(horizontal=True):
+        for label, icon, to in (
+            (actions.RETRY, ":material/replay:", SyncStatus.PENDING),
+            ("Update Sync Status", ":material/edit:", None),
+        ):
+            if st.button(label, icon=icon, key=f"record_{fields['id']}_{label}"):
+                st.session_state[ASKED] = (chosen, f"{entity.singular} {fields['number']}", to)
+                st.rerun()
+
+
+def carry_on() -> None:
+    """Open the dialog that a click into a record has asked for."""
+    if ASKED in st.session_state:
+        chosen, words, to = st.session_state.pop(ASKED)
+        actions.open_dialog(chosen, words, to=to)
+
+
+def _after_closing(record: Record) -> None:
+    event = record.after_closing
+    if event is None:
+        return
+    st.warning(
+        f"**Attempted after {plain(event.after_closing)} closed it**, on {moment(event.at)}. A job"
+        " had already taken it. Look into the books whether it stands there twice, then close or"
+        " retry it here.",
+        icon=":material/content_copy:",
+    )
+
+
+def _blocking(record: Record) -> None:
+    """What must come first, or what waits for this record."""
+    other = record.linked_entity
+    for link in record.blockers:
+        waiting = record.entity.count(link.holds_up.count)
+        address = f"/record?entity={other.slug}&id={link.record_id}"
+        st.markdown(
+            f":material/block: Fix {other.singular} [{plain(link.number)}]({address}) first"
+            f" ({link.status.label}): it unblocks {waiting}, {link.holds_up.money}."
+        )
+    if record.holds_up.count:
+        st.markdown(
+            f":material/block: Holds up {other.count(record.holds_up.count)},"
+            f" {record.holds_up.money}, until it is Complete."
+        )
 
 
 def _error(record: Record) -> None:
@@ -107,9 +189,11 @@ def _explanation(record: Record) -> None:
         record.entity.key,
         fields["party"],
     )
+    with viewer.reading("read what worked") as (connection, _):
+        worked = receipts.what_worked(connection).get(found.cause)
     with st.container(border=True):
-        st.markdown(f"**{found.cause.label}.** {plain(found.explanation)}")
-        st.markdown(f"{numbered(found.steps)}\n\n:material/replay: {found.retry.sentence}")
+        st.markdown(f"**{found.cause.label}**")
+        remedy.show(found, worked)
 
 
 def _value(column: Column, record: Record) -> str:
@@ -144,14 +228,44 @@ def _fields(record: Record) -> None:
 
 
 def _charges(record: Record) -> None:
+    """Charge lines beside what the books hold of them, so that a difference shows on its line."""
     if not record.charges:
         return
     currency = record.fields["currency"]
+    held = [line.held for line in record.charges if line.held is not None]
     st.markdown("**Charges**")
-    rows = [(plain(line.description), money(line.amount, currency)) for line in record.charges]
+    rows = [
+        (plain(line.description), line.amount, line.held, line.difference)
+        for line in record.charges
+    ]
     total = sum(line.amount for line in record.charges)
-    rows.append(("**Total of the charges**", f"**{money(total, currency)}**"))
-    _table(rows, ["Charge", "Amount"], "Charges")
+    known = len(held) == len(record.charges)
+    rows.append(
+        (
+            "**Total of the charges**",
+            total,
+            sum(held) if known else None,
+            total - sum(held) if known else None,
+        )
+    )
+    if not held:
+        table = [(name, _amount(amount, currency)) for name, amount, _, _ in rows]
+        _table(table, ["Charge", "TMS"], "Charges")
+        return
+    table_of_both = [
+        (
+            name,
+            _amount(amount, currency),
+            _amount(in_books, currency),
+            f"**:red[{_amount(lacking, currency)}]**" if lacking else "–",
+        )
+        for name, amount, in_books, lacking in rows
+    ]
+    _table(table_of_both, ["Charge", "TMS", "Books", "Difference"], "Charges")
+
+
+def _amount(minor: int | None, currency: str) -> str:
+    return "" if minor is None else money(minor, currency)
 
 
 def _links(record: Record) -> None:
@@ -184,24 +298,34 @@ def _table(rows: Sequence[tuple[str, ...]], labels: list[str], alt: str) -> None
 
 
 def _events(record: Record) -> None:
+    """The whole history: lines of text between exact errors, each run of lines in one element."""
     st.markdown("**History**, newest first")
+    lines: list[str] = []
     for event in record.events:
-        st.markdown(" · ".join(part for part in _event(event) if part))
+        lines.append(" · ".join(part for part in _event(event) if part))
         # As code: Markdown would turn -> into an arrow, and every error is kept exactly.
         if event.error:
+            st.markdown("\n\n".join(lines))
             st.code(event.error, language=None, wrap_lines=True)
+            lines = []
+    if lines:
+        st.markdown("\n\n".join(lines))
 
 
 def _event(event: Event) -> tuple[str, ...]:
     """When, what, by whom, and the state after it, as far as each is known."""
     synced = event.synced_amount
+    moved = f"{badge(event.was)} → " if event.was and event.was is not event.status else ""
     return (
         moment(event.at),
         f"**{plain(event.what)}**",
         f"by {plain(event.who)}",
         f"“{plain(event.note)}”" if event.note else "",
-        badge(event.status),
+        f"{badge(event.was)} → {badge(event.status)}"
+        if moved and event.was
+        else badge(event.status),
         f"reference {plain(event.reference)}" if event.reference else "",
         f"amount {money(event.amount, event.currency)}",
         "" if synced is None else f"synced {money(synced, event.currency)}",
+        f"*{plain(event.problem)}*" if event.problem else "",
     )

@@ -99,7 +99,7 @@ def lost(entity: Entity) -> int:
     return count
 
 
-def money(chosen: Mapping[int, Ticked]) -> str:
+def money(chosen: Mapping[Any, Ticked]) -> str:
     """Sums of a selection per currency."""
     by_currency: dict[str, int] = {}
     for ticked in chosen.values():

@@ -1,0 +1,90 @@
+"""Reading a file that somebody uploads, in a process of its own: whatever it does there, the server
+lives on.
+
+The process is a command of its own (`python -m synchist.loading.child`), not a fork: Streamlit
+replaces the main module of the server by a page, which workers of multiprocessing would run again.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from synchist.loading import files
+from synchist.loading.files import Line, UnreadableFile
+from synchist.settings import PROJECT
+
+MOST_BYTES = 10 * 2**20
+MEMORY_BYTES = 2**30
+"""What reading may take on top of what the process holds when it begins."""
+
+CPU_SECONDS = 20
+WALL_SECONDS = 30
+
+
+def read_upload(name: str, content: bytes) -> list[Line]:
+    """The lines of an uploaded csv or xlsx file. Days and moments are texts in ISO form.
+
+    Raises UnreadableFile, also where the file takes too long or too much memory.
+    """
+    name = Path(name).name[:100] or "The file"
+    if len(content) > MOST_BYTES:
+        raise UnreadableFile(f"{name} is larger than {MOST_BYTES >> 20} MB. Split it.")
+    try:
+        done = subprocess.run(  # noqa: S603  (this very module, no shell)
+            [sys.executable, "-m", "synchist.loading.child", name],
+            input=content,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            cwd=PROJECT,
+            check=False,
+        )
+        answer: Any = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        raise UnreadableFile(
+            f"{name} takes too much time or memory to read. Save it again as csv, and try that."
+        ) from None
+    if isinstance(answer, str):
+        raise UnreadableFile(answer)
+    return [(line, cells) for line, cells in answer]
+
+
+def _limit() -> None:
+    """Take away what a hostile file would need to hurt the machine."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for what, most in (
+        (resource.RLIMIT_AS, held + MEMORY_BYTES),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as JSON can hold it."""
+    if isinstance(cell, date):
+        return cell.isoformat()
+    return cell if cell is None or isinstance(cell, str | int | float | bool) else str(cell)
+
+
+def main() -> None:
+    """Read a file from standard input and write its lines, or one sentence, as JSON."""
+    content = sys.stdin.buffer.read()
+    if sys.platform == "linux":
+        _limit()
+    try:
+        lines = files.parse(sys.argv[1], content)
+        answer: Any = [(line, [_plain(cell) for cell in cells]) for line, cells in lines]
+    except UnreadableFile as error:
+        answer = str(error)
+    except (MemoryError, RecursionError):
+        answer = f"{sys.argv[1]} takes too much memory to read. Save it again as csv, and try that."
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
