@@ -24,7 +24,7 @@ from synchist.status_changes import (
 )
 from synchist.statuses import CloseReason, SyncStatus
 from synchist.ui import evidence_list, faults, risk_grid, selection, viewer
-from synchist.ui.wording import plain
+from synchist.ui.wording import listed, plain
 
 RETRY = "Send back to Pending"
 APPLIED = "applied"
@@ -80,8 +80,7 @@ def open_dialog(
 
 def count_of(chosen: Chosen) -> str:
     """`1 invoice`, `3 invoice payments and 2 invoices`."""
-    parts = [BY_KEY[key].count(len(records)) for key, records in chosen.items() if records]
-    return " and ".join(parts) or "0 records"
+    return listed([BY_KEY[key].count(len(records)) for key, records in chosen.items() if records])
 
 
 def _flat(chosen: Chosen) -> dict[tuple[str, int], Ticked]:

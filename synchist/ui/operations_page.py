@@ -74,9 +74,10 @@ def _card(receipt: Receipt) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(receipt_view.summary(receipt), width="content")
             st.space("stretch")
-            st.page_link(
-                places.operations(), label="Details", query_params={"id": receipt.operation_id}
-            )
+            if "id" not in st.query_params:
+                st.page_link(
+                    places.operations(), label="Details", query_params={"id": receipt.operation_id}
+                )
             _undo_button(receipt)
         st.caption(_about(receipt))
 

@@ -11,7 +11,7 @@ from synchist.entities import BY_KEY, Entity
 from synchist.receipts import Followed, Receipt, Since, Untouched
 from synchist.statuses import Action, ItemOutcome, SyncStatus, reason_label
 from synchist.ui import places, viewer
-from synchist.ui.wording import age, badge, counted, plain
+from synchist.ui.wording import age, badge, counted, listed, plain
 
 PUT_AWAY = "receipt_put_away"
 RECENT = timedelta(days=1)
@@ -29,10 +29,8 @@ SINCE = {
 
 def what(receipt: Receipt) -> str:
     """What the operation did, as Markdown: `37 invoices moved to Pending after a fix`."""
-    records = (
-        " and ".join(BY_KEY[key].count(number) for key, number in receipt.applied_to.items())
-        or "0 records"
-    )
+    counts = [BY_KEY[key].count(number) for key, number in receipt.applied_to.items()]
+    records = listed(counts) or "0 records"
     if receipt.action is Action.UNDO:
         return f"**{records} taken back**"
     if receipt.action is Action.LOAD or receipt.to is None:

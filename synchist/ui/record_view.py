@@ -28,7 +28,7 @@ ASKED = "record_asked"
 
 MEANS = {
     SyncStatus.PENDING: "waits for a sync job to write it to the accounting system",
-    SyncStatus.COMPLETE: "is in the accounting system, or was closed by a person",
+    SyncStatus.COMPLETE: "is in the accounting system",
     SyncStatus.FAILED: "the last attempt to write it failed",
 }
 TMS_MEANS = {
@@ -104,7 +104,7 @@ def _statuses(record: Record) -> None:
     means = MEANS[status]
     if fields["closed_reason"]:
         means = f"closed by a person: {CloseReason(fields['closed_reason']).label}"
-    syncs = "a sync job may take it" if tms in record.entity.syncable else "no sync job takes it"
+    syncs = "can be synced" if tms in record.entity.syncable else "can't be synced as it stands"
     st.markdown(
         f"Sync status {badge(status)} {means}  \n"
         f"TMS status :gray-badge[{plain(tms)}] {TMS_MEANS.get(tms, 'set in the TMS')}; {syncs}",

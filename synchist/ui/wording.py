@@ -1,7 +1,7 @@
 """Text from the database inside Streamlit's Markdown, and moments as people read them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from synchist.db.types import utc_now
@@ -37,6 +37,11 @@ def moment(value: datetime | None) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 day`, `1,204 days`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def age(since: datetime) -> str:
