@@ -50,7 +50,7 @@ AWAY_SECONDS = 1.0
 """After which time a database that went away is asked again."""
 
 FIRST_REFERENCE = 20_000_000
-"""References of live jobs lie above those of any demo."""
+"""References of live jobs lie above those of a demo of up to four million records."""
 
 SYSTEMS = frozenset(shape.system for shape in SHAPES)
 
