@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8501
+JOBS ?=
 RECORDS ?= 1000000
 ARGS ?=
 
@@ -15,8 +16,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: $(VENV)/run.stamp  ## prepare the database and serve the pages (PORT=8501)
-	@$(BIN)/python -m synchist run --port $(PORT)
+run: $(VENV)/run.stamp  ## prepare the database and serve the pages (PORT=8501, JOBS=1 for simulated sync jobs)
+	@$(BIN)/python -m synchist run --port $(PORT) $(if $(JOBS),--jobs)
 
 test: $(VENV)/test.stamp browser  ## run all tests (ARGS="-k filters" for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

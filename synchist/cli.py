@@ -3,14 +3,19 @@
 import getpass
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from secrets import token_hex
+from threading import Event
+from time import monotonic
 from typing import Any
 
 import click
@@ -20,6 +25,7 @@ from synchist import accounts, demo, diagnosis, export, loading, problems, queri
 from synchist.accounts import Principal
 from synchist.db.engine import reading
 from synchist.db.prepare import check, prepare, upgrade
+from synchist.demo import live
 from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
@@ -189,19 +195,35 @@ def main(context: click.Context) -> None:
     show_default=True,
     help="Where to listen.",
 )
+@click.option("--jobs", is_flag=True, help="Let simulated sync jobs work beside it, on a demo.")
 @_one_line
-def run(port: int) -> None:
+def run(port: int, jobs: bool) -> None:
     """Prepare the database, make the demo if nothing is configured yet, and serve the pages."""
     _free(port)
     prepare()
     if not settings().database_url and _untouched():
         click.echo("No database is configured: making a demo with made-up data.")
         _make_demo(20_000, 1)
+    if jobs:
+        live.refuse_what_is_no_demo()
+        _start_jobs()
     click.echo(f"Synchist serves on http://localhost:{port}  (stop it with Ctrl+C)")
     sys.stdout.flush()
     os.chdir(PROJECT)
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     os.execv(sys.executable, command)  # noqa: S606  (no shell, fixed program)
+
+
+def _start_jobs() -> None:
+    """Simulated jobs in a process of their own, which ends with this one: what this one becomes
+    keeps its id. What they do shows on the pages, so the server's output is left to the server."""
+    subprocess.Popen(  # noqa: S603  (no shell, fixed program)
+        [sys.executable, "-m", "synchist", "simulate-jobs", "--parent", str(os.getpid())],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _free(port: int) -> None:
@@ -238,6 +260,54 @@ def make_demo(records: int, seed: int) -> None:
 def _make_demo(records: int, seed: int) -> None:
     with click.progressbar(length=records, label="Making the demo") as bar:
         demo.make_demo(records, seed, progress=lambda done, _all: bar.update(done - bar.pos))
+
+
+@main.command(name="simulate-jobs")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after so many; else by Ctrl+C.")
+@click.option("--seed", type=int, help="The same seed draws the same chances.")
+@click.option(
+    "--pause",
+    type=click.FloatRange(min=0),
+    default=live.USUAL.pause_seconds,
+    show_default=True,
+    help="Seconds between two rounds.",
+)
+@click.option("--parent", type=int, hidden=True, help="End with the process of this id.")
+@_when_ready
+def simulate_jobs(
+    seconds: float | None, seed: int | None, pause: float, parent: int | None
+) -> None:
+    """Let made-up sync jobs go on working on a demo, as docs/jobs.md has it."""
+    stop, pace = Event(), live.Pace(pause_seconds=pause)
+    end = None if seconds is None else monotonic() + seconds
+    with _asked_to_end() as asked, ThreadPoolExecutor(1) as pool:
+        working = pool.submit(live.simulate, stop, pace, seed, _tell_round)
+        while not wait([working], timeout=0.2).done:
+            orphaned = parent is not None and os.getppid() != parent
+            if asked() or orphaned or (end is not None and monotonic() >= end):
+                stop.set()
+    click.echo(f"In all {working.result()}")
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl+C or SIGTERM has come; neither breaks off what is in hand."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(number)  # and no more: a handler may come while a lock is held
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell_round(report: live.Report) -> None:
+    if report.attempted:
+        click.echo(f"{datetime.now(settings().zone):%H:%M:%S} {report}")
 
 
 @main.group()

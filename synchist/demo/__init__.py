@@ -1,7 +1,7 @@
 """Made-up data to try the product with: a freight broker, fourteen months, three connections.
 
-`broker.py` tells the story, `jobs.py` what became of each record, `errors.toml` what the
-accounting systems answered, `names.py` who takes part.
+`broker.py` tells the story, `jobs.py` what became of each record, `books.py` and `errors.toml` what
+the accounting systems answered, `names.py` who takes part. `live.py` goes on from there.
 
 The first transaction marks the database as a demo (`prepare.DEMO`), the last one as a whole one
 (`WHOLE`): a database with the first fact and without the second holds a demo that was interrupted.
@@ -32,8 +32,8 @@ from synchist.db.engine import writing
 from synchist.db.prepare import DEMO
 from synchist.db.tables import account, connection, database_fact, organization, role_grant
 from synchist.db.types import utc_now
+from synchist.demo.books import Row
 from synchist.demo.broker import Batch, Broker
-from synchist.demo.jobs import Row
 from synchist.errors import SynchistError
 from synchist.filters import today
 from synchist.roles import Role

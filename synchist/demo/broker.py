@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from itertools import accumulate
 from random import Random
 
-from synchist.demo.jobs import Document, Jobs, Outcome, Record, Row
+from synchist.demo.books import Paid, Record, Row
+from synchist.demo.jobs import Jobs, Outcome
 from synchist.demo.names import COMPANIES, EXPIRED, Branch, Party, branches, carriers, customers
 from synchist.entities import BILL_PAYMENTS, BILLS, INVOICE_PAYMENTS, INVOICES, Entity
 from synchist.filters import start_of
@@ -52,6 +53,17 @@ class Batch:
             if number == len(rounds):
                 rounds.append([])
             rounds[number].append(attempt)
+
+
+@dataclass(frozen=True)
+class Document(Paid):
+    """An invoice or bill that waits for its payment."""
+
+    id: int
+    amount: int
+    party: Party
+    branch: Branch
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -267,11 +279,13 @@ class Broker:
             "pro_number": load.pro_number,
             "due_date": day.date + timedelta(days=(30, 30, 45, 15)[party.id % 4]),
         }
-        outcome = self._sync(entity, Record(entity.key, row, party, load.branch, lines=lines))
+        outcome = self._sync(
+            entity, Record(entity.key, row, party, load.branch.company, lines=lines)
+        )
         self._charge_lines(entity, row, lines, outcome)
         if row["tms_status"] in entity.syncable:
             document = Document(
-                row["id"], number, row["amount"], party, load.branch, created_at, outcome.booked_at
+                number, outcome.booked_at, row["id"], row["amount"], party, load.branch, created_at
             )
             self._unpaid[entity.key].add(document, day.number + self._rng.randint(16, 46))
 
@@ -313,7 +327,8 @@ class Broker:
             }
             for document, amount in zip(documents, paid, strict=True)
         ]
-        self._sync(entity, Record(entity.key, row, first.party, first.branch, documents=documents))
+        company = first.branch.company
+        self._sync(entity, Record(entity.key, row, first.party, company, documents=documents))
 
     def _row(
         self,
