@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from benchmarks import causes, changes, databases, exports, load, pages, queries
+from benchmarks import causes, changes, databases, exports, load, pages, queries, records
 from benchmarks.databases import KINDS, SMALL, Database
 from benchmarks.measure import Figure, save, table
 
@@ -12,6 +12,7 @@ GROUPS: dict[str, Callable[[Database, Database], Iterator[Figure]]] = {
     "queries": queries.measure,
     "changes": changes.measure,
     "causes": causes.measure,
+    "records": records.measure,
     "exports": exports.measure,
     "pages": pages.measure,
     "load": load.measure,

@@ -81,8 +81,8 @@ def database(kind: str, records: int) -> Database:
                 make_demo(records, progress=lambda done, _all: bar.update(done - bar.pos))
         _settle(found)
     with configured(found):
-        while problems.catch_up():  # nothing that the server would do beside what is measured
-            pass
+        upgrade()
+        problems.rediagnose()  # nothing that the server would do beside what is measured
     return found
 
 

@@ -199,6 +199,8 @@ def _apply(desk: Desk) -> Timing:
             desk.click("Put away")
         desk.click("Select all")
         desk.click("Send back to Pending")
+        desk.page.get_by_text("anyway: I have looked").click()
+        desk.settle()
         desk.page.evaluate(SAID, f"{PAGE:,} invoices moved to")
         desk.page.get_by_role("button", name="Apply to").click()
         taken = _stopped(desk.page)
@@ -223,7 +225,7 @@ def _operation() -> Timing:
         )
         with reading() as connection:
             seen = dict(connection.execute(oldest).tuples().all())
-        change = Change(SyncStatus.PENDING)
+        change = Change(SyncStatus.PENDING, accepted={INVOICES.key: list(seen)})
         return timed(
             lambda: change_status(who, str(uuid4()), {INVOICES.key: seen}, change, f"{next(turns)}")
         )()

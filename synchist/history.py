@@ -7,7 +7,15 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, select
 
 from synchist.blocking import held_up
-from synchist.db.tables import attempt_line, charge_line, diagnosis, operation, problem, sync_event
+from synchist.db.tables import (
+    TRACKED,
+    attempt_line,
+    charge_line,
+    diagnosis,
+    operation,
+    problem,
+    sync_event,
+)
 from synchist.entities import BY_KEY, Entity
 from synchist.queries import Total
 from synchist.statuses import Action, EventKind, SyncStatus, reason_label
@@ -195,7 +203,7 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
     """Everything that happened to the record, newest first."""
     rows = connection.execute(
         select(
-            sync_event,
+            *(sync_event.c[name] for name in ("at", "kind", "operation_id", *TRACKED)),
             operation.c.actor,
             operation.c.action,
             operation.c.reason,
