@@ -16,6 +16,7 @@ from synchist.db.tables import (
     problem,
     sync_event,
 )
+from synchist.db.tables import connection as connection_table
 from synchist.entities import BY_KEY, Entity
 from synchist.queries import Total
 from synchist.statuses import Action, EventKind, SyncStatus, reason_label
@@ -209,7 +210,9 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
             operation.c.reason,
             operation.c.note,
             problem.c.title,
+            connection_table.c.name.label("connection"),
         )
+        .outerjoin(connection_table, connection_table.c.id == sync_event.c.connection_id)
         .outerjoin(operation, sync_event.c.operation_id == operation.c.id)
         .outerjoin(
             diagnosis,
@@ -265,7 +268,7 @@ def _who(row: Any) -> str:
         return str(row.actor)
     return {
         EventKind.CREATED: "TMS",
-        EventKind.ATTEMPT: "Sync job",
+        EventKind.ATTEMPT: f"Sync job of {row.connection}" if row.connection else "Sync job",
         EventKind.TMS: "TMS",
     }.get(row.kind, "Unknown")
 

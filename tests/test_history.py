@@ -16,6 +16,7 @@ from synchist.statuses import CloseReason, SyncStatus
 from tests.conftest import Database
 from tests.world import EXPIRED, NOT_MAPPED, World, noon
 
+JOB = "Sync job of QuickBooks US"
 PENDING, COMPLETE, FAILED = SyncStatus
 UNEXPLAINED = "Changed directly in the database, unexplained: "
 
@@ -66,12 +67,12 @@ def move(principal: Principal, record: int, change: Change) -> None:
 def test_the_stories_of_the_world(database: Database, world: World) -> None:
     """B13. A retry never overwrites what failed before."""
     created = ("TMS", "Created in the TMS")
-    failed = ("Sync job", "Sync attempt failed")
+    failed = (JOB, "Sync attempt failed")
     for entity in ENTITIES:
         of = world.records(entity.key)
         assert sentences(entity, of["pending"]) == [created]
         assert sentences(entity, of["failed_twice"]) == [failed, failed, created]
-        assert sentences(entity, of["recovered"]) == [("Sync job", "Synced"), failed, created]
+        assert sentences(entity, of["recovered"]) == [(JOB, "Synced"), failed, created]
         assert sentences(entity, of["closed"]) == [
             ("Ada Analyst", "Failed to Complete (Will not be synced)"),
             failed,
@@ -136,8 +137,8 @@ def test_an_attempt_after_a_person_had_closed_it(
     record = world.bill["closed"]
     job(database, attempt(record, status, error), attempt(record, status, error, minutes=5))
     assert sentences(BILLS, record)[:2] == [
-        ("Sync job", tried),
-        ("Sync job", f"{tried}, after Ada Analyst had closed it"),
+        (JOB, tried),
+        (JOB, f"{tried}, after Ada Analyst had closed it"),
     ]
 
 
@@ -149,7 +150,7 @@ def test_what_the_tms_changed_in_between_hides_no_closing(database: Database, wo
         attempt(record, FAILED, "'Timeout'"),
     )
     assert sentences(BILLS, record)[0] == (
-        "Sync job",
+        JOB,
         "Sync attempt failed, after Ada Analyst had closed it",
     )
 
@@ -157,7 +158,7 @@ def test_what_the_tms_changed_in_between_hides_no_closing(database: Database, wo
 def test_an_attempt_after_a_success_closed_by_nobody(database: Database, world: World) -> None:
     record = world.bill["complete"]
     job(database, attempt(record, FAILED, "'Timeout'"))
-    assert sentences(BILLS, record)[0] == ("Sync job", "Sync attempt failed")
+    assert sentences(BILLS, record)[0] == (JOB, "Sync attempt failed")
 
 
 def test_a_direct_change_is_flagged(database: Database, world: World) -> None:

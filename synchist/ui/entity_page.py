@@ -55,8 +55,6 @@ def show(entity: Entity) -> None:
     faults.show_kept()
     bar, receipt, headline = st.container(), st.container(), st.empty()
     body, footer = st.container(), st.container()
-    with receipt:
-        receipt_view.show_latest(actor, entity)
     with bar:
         filters = filter_bar.show(entity, choices, actor)
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
@@ -74,6 +72,8 @@ def show(entity: Entity) -> None:
         _headline(headline, connection, entity, filters, loaded.total())
         with footer:
             _paging(entity, loaded.total().count, place)
+    with receipt:  # last, since it looks into the history of up to 10,000 records
+        receipt_view.show_latest(actor, entity)
 
 
 def _place(entity: Entity) -> tuple[int, int]:
