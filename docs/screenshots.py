@@ -27,8 +27,8 @@ PICTURES = {
 
 
 @contextmanager
-def product() -> Iterator[str]:
-    """A server with a demo of its own; yields its address."""
+def product() -> Iterator[tuple[str, dict[str, str]]]:
+    """A server with a demo of its own; yields its address and the environment of its commands."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,7 +46,7 @@ def product() -> Iterator[str]:
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
-        yield address
+        yield address, environment
     finally:
         server.terminate()
         server.wait()
@@ -59,12 +59,33 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def retry(page: Page, address: str, environment: dict[str, str]) -> None:
+    """Send records back as an analyst does, and let jobs try them."""
+    page.goto(f"{address}/bills?bills_range=All+dates")
+    settle(page)
+    page.get_by_role("button", name="Select all").click()
+    settle(page)
+    page.get_by_role("button", name="Send back to Pending").click()
+    settle(page)
+    page.screenshot(path=HERE / "retry-light.png")
+    page.get_by_role("button", name="Apply to").click()
+    settle(page)
+    page.goto(f"{address}/causes")
+    settle(page)
+    page.get_by_role("button", name="Fixed it: send all").nth(3).click()
+    settle(page)
+    page.get_by_role("button", name="Apply to").click()
+    settle(page)
+    jobs = [sys.executable, "-m", "synchist", "simulate-jobs", "--seconds", "90", "--pause", "0"]
+    subprocess.run(jobs, env=environment, check=True)
+
+
 def main() -> None:
     """Take every picture, light and dark."""
-    with product() as address, sync_playwright() as playwright:
+    with product() as (address, environment), sync_playwright() as playwright:
         found = next(filter(None, map(shutil.which, BROWSERS)), None)
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        for scheme in ("light", "dark"):
+        for scheme in ("light", "dark"):  # in this order: what is retried in one shows in both
             context = browser.new_context(
                 viewport={"width": 1366, "height": 768}, color_scheme=scheme
             )
@@ -76,6 +97,11 @@ def main() -> None:
                 page.goto(address + path)
                 settle(page)
                 page.screenshot(path=HERE / f"{name}-{scheme}.png")
+            if scheme == "light":
+                retry(page, address, environment)
+            page.goto(f"{address}/operations")
+            settle(page)
+            page.screenshot(path=HERE / f"operations-{scheme}.png")
             context.close()
         browser.close()
 

@@ -29,8 +29,9 @@ SINCE = {
 
 def what(receipt: Receipt) -> str:
     """What the operation did, as Markdown: `37 invoices moved to Pending after a fix`."""
-    counts = [BY_KEY[key].count(number) for key, number in receipt.applied_to.items()]
-    records = listed(counts) or "0 records"
+    applied = receipt.applied_to
+    records = listed([one.count(applied[key]) for key, one in BY_KEY.items() if key in applied])
+    records = records or "0 records"
     if receipt.action is Action.UNDO:
         return f"**{records} taken back**"
     if receipt.action is Action.LOAD or receipt.to is None:
