@@ -110,9 +110,10 @@ class Receipt:
         return self.outcomes.get(ItemOutcome.APPLIED, 0)
 
 
-def receipt(connection: Connection, operation_id: str) -> Receipt:
-    """One operation with the records that it left untouched. Raises NoSuchOperation."""
-    found = _receipts(connection, [operation_id])
+def receipt(connection: Connection, operation_id: str, just_done: bool = False) -> Receipt:
+    """One operation with the records that it left untouched. What was just done, in the same
+    transaction, has led to nothing yet, and is not looked up. Raises NoSuchOperation."""
+    found = _receipts(connection, [operation_id], just_done)
     if not found:
         raise NoSuchOperation
     return replace(found[0], untouched=_untouched(connection, operation_id))
@@ -148,7 +149,7 @@ def count(connection: Connection, actor_id: int | None = None) -> int:
     return connection.scalar(number) or 0
 
 
-def _receipts(connection: Connection, ids: Sequence[str]) -> list[Receipt]:
+def _receipts(connection: Connection, ids: Sequence[str], just_done: bool = False) -> list[Receipt]:
     """Receipts in the order of the ids; what is no operation is left out."""
     rows = {
         row.id: row for row in connection.execute(select(operation).where(operation.c.id.in_(ids)))
@@ -165,25 +166,33 @@ def _receipts(connection: Connection, ids: Sequence[str]) -> list[Receipt]:
         outcomes[identity][ItemOutcome(outcome)] += number
         if outcome == ItemOutcome.APPLIED:
             applied_to[identity][entity] = number
-    since: dict[str, dict[Since, int]] = defaultdict(lambda: defaultdict(int))
-    undoable: dict[str, int] = defaultdict(int)
-    for group in _counted(connection, ids):
-        since[group.operation_id][_since(group)] += group.number
-        undoable[group.operation_id] += 0 if group.touched else group.number
+    became = {} if just_done else _became(connection, ids)
     return [
         _receipt(
             rows[identity],
             outcomes=dict(outcomes[identity]),
             applied_to=dict(applied_to[identity]),
-            since=dict(since[identity]),
-            undoable=undoable[identity],
+            became=became.get(
+                identity, {(Since.NOTHING, False): sum(applied_to[identity].values())}
+            ),
         )
         for identity in ids
         if identity in rows
     ]
 
 
-def _receipt(row: Any, **counts: Any) -> Receipt:
+def _became(connection: Connection, ids: Sequence[str]) -> dict[str, dict[tuple[Since, bool], int]]:
+    """What became of the records of each operation, and whether anything has touched them."""
+    became: dict[str, dict[tuple[Since, bool], int]] = defaultdict(lambda: defaultdict(int))
+    for group in _counted(connection, ids):
+        became[group.operation_id][_since(group), bool(group.touched)] += group.number
+    return became
+
+
+def _receipt(row: Any, became: Mapping[tuple[Since, bool], int], **counts: Any) -> Receipt:
+    since: dict[Since, int] = defaultdict(int)
+    for (one, _), number in became.items():
+        since[one] += number
     closing = row.reason and row.reason != FIXED
     return Receipt(
         operation_id=row.id,
@@ -197,6 +206,8 @@ def _receipt(row: Any, **counts: Any) -> Receipt:
         filters=row.filters,
         undoes=row.undoes,
         requested=row.requested,
+        since=dict(since),
+        undoable=sum(number for (_, touched), number in became.items() if not touched),
         **counts,
     )
 

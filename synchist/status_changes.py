@@ -151,7 +151,8 @@ def change_status(
             "requested": requested,
             "digest": _digest(selection, change),
         }
-        if _begin(connection, identity, actor, told):
+        begun = _begin(connection, identity, actor, told)
+        if begun:
             for key in sorted(selection):
                 entity = BY_KEY[key]
                 _change(
@@ -162,7 +163,7 @@ def change_status(
                     at_risk=partial(_change_at_risk, connection, entity, change),
                     apply=partial(_move, connection, entity, identity, change, actor),
                 )
-        return receipt(connection, identity)
+        return receipt(connection, identity, just_done=begun)
 
 
 def risks_of(
@@ -204,7 +205,8 @@ def undo(
             "requested": sum(len(versions) for versions in selection.values()),
             "digest": _hashed([_operation_id(undoes), _listed(accepted)]),
         }
-        if _begin(connection, identity, actor, told):
+        begun = _begin(connection, identity, actor, told)
+        if begun:
             for key, versions in selection.items():
                 entity, despite = BY_KEY[key], set(accepted.get(key, ()))
                 _change(
@@ -215,7 +217,7 @@ def undo(
                     at_risk=partial(_undo_at_risk, connection, entity, versions, despite),
                     apply=partial(_restore, connection, entity, identity),
                 )
-        return receipt(connection, identity)
+        return receipt(connection, identity, just_done=begun)
 
 
 def undoable(connection: Connection, operation_id: str) -> dict[str, dict[int, int]]:
