@@ -206,7 +206,7 @@ def _receipt(row: Any, became: Mapping[tuple[Since, bool], int], **counts: Any) 
         filters=row.filters,
         undoes=row.undoes,
         requested=row.requested,
-        since=dict(since),
+        since={one: number for one, number in since.items() if number},
         undoable=sum(number for (_, touched), number in became.items() if not touched),
         **counts,
     )
