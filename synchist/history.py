@@ -232,16 +232,38 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
     return events[::-1]
 
 
+# By stored values and once: a record may have hundreds of events.
+_STATUS = {status.value: status for status in SyncStatus}
+_TRIED = {
+    SyncStatus.FAILED.value: "Sync attempt failed",
+    SyncStatus.COMPLETE.value: "Synced",
+    SyncStatus.PENDING.value: "Sync attempt ended without a result",
+}
+
+
 def _event(row: Any, before: Any) -> Event:
-    by_person = row.kind == EventKind.OPERATION
-    brought = before is None or row.kind == EventKind.ATTEMPT or row.sync_error != before.sync_error
-    error = row.sync_error if brought and row.sync_status != SyncStatus.COMPLETE else None
+    kind, status = row.kind, _STATUS[row.sync_status]
+    was = None if before is None else _STATUS[before.sync_status]
+    attempted, by_person = kind == EventKind.ATTEMPT.value, kind == EventKind.OPERATION.value
+    # Only a person's closing has a reason, and it stands through changes of the TMS.
+    closed = attempted and before is not None and before.closed_reason
+    after_closing = (before.actor or "") if closed else ""
+    brought = attempted or before is None or row.sync_error != before.sync_error
+    error = row.sync_error if brought and status is not SyncStatus.COMPLETE else None
+    if attempted:
+        what = _TRIED[status] + (f", after {after_closing} had closed it" if after_closing else "")
+        who = f"Sync job of {row.connection}" if row.connection else "Sync job"
+    elif by_person and was is not None:
+        what, who = _moved(row, was, status), row.actor
+    else:
+        what = "Created in the TMS" if before is None else _changed_outside(row, before)
+        who = "Unknown" if kind == EventKind.DIRECT.value else "TMS"
     return Event(
         at=row.at,
-        what=_what(row, before),
-        who=_who(row),
-        was=SyncStatus(before.sync_status) if before else None,
-        status=SyncStatus(row.sync_status),
+        what=what,
+        who=who,
+        was=was,
+        status=status,
         reference=row.sync_reference,
         amount=row.amount,
         synced_amount=row.synced_amount,
@@ -251,50 +273,8 @@ def _event(row: Any, before: Any) -> Event:
         problem=(row.title or "") if error else "",
         note=(row.note or "") if by_person else "",
         operation_id=row.operation_id if by_person else None,
-        after_closing=_closed_by(row, before),
+        after_closing=after_closing,
     )
-
-
-def _closed_by(row: Any, before: Any) -> str:
-    """Who had closed the record that an attempt was made on, or an empty text."""
-    # Only a person's closing has a reason, and it stands through changes of the TMS.
-    if row.kind != EventKind.ATTEMPT or before is None or not before.closed_reason:
-        return ""
-    return str(before.actor or "")
-
-
-def _who(row: Any) -> str:
-    if row.kind == EventKind.OPERATION:
-        return str(row.actor)
-    return {
-        EventKind.CREATED: "TMS",
-        EventKind.ATTEMPT: f"Sync job of {row.connection}" if row.connection else "Sync job",
-        EventKind.TMS: "TMS",
-    }.get(row.kind, "Unknown")
-
-
-def _what(row: Any, before: Any) -> str:
-    """One sentence on what happened, from the event and the one before it."""
-    now = SyncStatus(row.sync_status)
-    if row.kind == EventKind.CREATED:
-        return "Created in the TMS"
-    was = SyncStatus(before.sync_status)
-    if row.kind == EventKind.ATTEMPT:
-        tried = {
-            SyncStatus.FAILED: "Sync attempt failed",
-            SyncStatus.COMPLETE: "Synced",
-            SyncStatus.PENDING: "Sync attempt ended without a result",
-        }[now]
-        closer = _closed_by(row, before)
-        return f"{tried}, after {closer} had closed it" if closer else tried
-    if row.kind == EventKind.OPERATION:
-        return _moved(row, was, now)
-    if row.kind == EventKind.TMS:
-        return "Changed in the TMS: " + ", ".join(_changed(row, before))
-    changed = _changed(row, before)
-    if not changed:
-        return "Written again without any change"
-    return "Changed directly in the database, unexplained: " + ", ".join(changed)
 
 
 def _moved(row: Any, was: SyncStatus, now: SyncStatus) -> str:
@@ -305,6 +285,16 @@ def _moved(row: Any, was: SyncStatus, now: SyncStatus) -> str:
     if was is now is SyncStatus.PENDING:
         moved = "Pushed again, still Pending"
     return f"{moved} ({reason_label(row.reason)})" if row.reason else moved
+
+
+def _changed_outside(row: Any, before: Any) -> str:
+    """What the TMS, or somebody past it, has changed."""
+    changed = ", ".join(_changed(row, before))
+    if row.kind == EventKind.TMS.value:
+        return f"Changed in the TMS: {changed}"
+    if not changed:
+        return "Written again without any change"
+    return f"Changed directly in the database, unexplained: {changed}"
 
 
 _WORDS = {
