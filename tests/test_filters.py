@@ -611,7 +611,7 @@ def test_lists_by_what_pending_records_wait_for(
         tms: {"pending_draft"},
         none: {"pending"},
         down: set(),
-        **dict.fromkeys(blocked, {"pending_again"}),
+        **{reason: {"pending_again"} for reason in blocked},
         forgotten: set(),
         following: set() if blocked else {"pending_again"},
         "Boredom": set(),
