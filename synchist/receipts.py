@@ -281,9 +281,10 @@ def _counted(connection: Connection, ids: Sequence[str]) -> Sequence[Any]:
 
 def _followed(ids: Sequence[str]) -> Subquery:
     """Each record that the operations changed, with its version after the change and what followed:
-    the cause of the failure before (`before`), the status that the last attempt since has left and
-    its cause (`status`, `after`), the version at which a later operation took over (`overtaken`;
-    what comes after that is its story), and whether there is any later event (`touched`)."""
+    the cause of the error shown before (`before`), the status that the last attempt since has left
+    and its cause (`status`, `after`), the version at which a later operation took over
+    (`overtaken`; what comes after that is its story), and whether there is any later event
+    (`touched`)."""
     tried = _tried(_overtaken(ids))
     event, failure, earlier = sync_event.alias(), diagnosis.alias(), diagnosis.alias()
     cause_before, cause_after, last = problem.alias(), problem.alias(), diagnosis.alias()
@@ -296,6 +297,9 @@ def _followed(ids: Sequence[str]) -> Subquery:
         )
         .scalar_subquery()
     )
+    # A job that succeeds clears the error: what it was about is over then.
+    shown = sync_event.alias()
+    unsolved = exists().where(_same(shown, tried, tried.c.version - 1), shown.c.sync_error != "")
     return (
         select(
             *tried.c,
@@ -307,7 +311,7 @@ def _followed(ids: Sequence[str]) -> Subquery:
         .outerjoin(event, _same(event, tried, tried.c.attempt))
         .outerjoin(failure, _same(failure, tried, tried.c.attempt))
         .outerjoin(cause_after, cause_after.c.id == failure.c.problem_id)
-        .outerjoin(earlier, _same(earlier, tried, last_failure))
+        .outerjoin(earlier, and_(_same(earlier, tried, last_failure), unsolved))
         .outerjoin(cause_before, cause_before.c.id == earlier.c.problem_id)
         .subquery()
     )

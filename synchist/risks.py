@@ -115,7 +115,9 @@ def _unsure(connection: Connection, entity: Entity, ids: Sequence[int]) -> list[
     )
     rows = connection.execute(
         select(of.id, of.problem_id, latest.label("retry")).where(
-            of.id.in_(among(connection, ids)), of.problem_id.is_not(None)
+            # Not whether it has a problem: one that somebody closed shows none, and is as unsure.
+            of.id.in_(among(connection, ids)),
+            of.sync_error != "",
         )
     ).all()
     unread = [row.id for row in rows if row.problem_id == UNDIAGNOSED or row.retry is None]

@@ -4,17 +4,21 @@ Plain SQL that both databases understand, so that nothing of the product's own c
 here, except the list of the triggers that should stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
 
 from synchist.db.tables import ENTITY_TABLES, SYNC_COLUMNS, TRACKED
 from synchist.db.triggers import broken_triggers
 
-MAY_CHANGE = {"sync_status", "closed_reason", "sync_reference", "synced_amount"}
-"""What a status change may set; an error only where there was none and the record is Failed now."""
+EVIDENCE = ("sync_reference", "synced_amount")
+"""What a status change may set beside the status and the reason, where it closes a record."""
 
-_UNTOUCHED = [column for column in TRACKED if column not in MAY_CHANGE | {"sync_error"}]
+RESTORED = ("sync_status", *EVIDENCE, "sync_error", "closed_reason")
+"""What a status change may set (an error only where there was none and the record is Failed now),
+and what an undo sets back."""
+
+_UNTOUCHED = [column for column in TRACKED if column not in RESTORED]
 
 _OF_THE_TMS = [column for column in TRACKED if column not in SYNC_COLUMNS]
 """What a load's operation may not set: it tells of attempts made elsewhere."""
@@ -27,7 +31,7 @@ _TELLS_WHY = """e.kind <> 'tms' AND (e.sync_status = 2
 _OF_THE_EVENT = "d.entity = e.entity AND d.record_id = e.record_id AND d.version = e.version"
 
 
-def _differ(left: str, right: str, columns: list[str]) -> str:
+def _differ(left: str, right: str, columns: Iterable[str]) -> str:
     return " OR ".join(f"{left}.{name} IS DISTINCT FROM {right}.{name}" for name in columns)
 
 
@@ -98,10 +102,49 @@ _OF_EVENTS = (
         f"""SELECT e.entity, e.record_id FROM sync_event e JOIN sync_event b
             ON b.entity = e.entity AND b.record_id = e.record_id AND b.version = e.version - 1
             LEFT JOIN operation o ON o.id = e.operation_id
-            WHERE e.kind = 'operation' AND o.action IS DISTINCT FROM 'load'
+            WHERE e.kind = 'operation' AND coalesce(o.action, '') NOT IN ('load', 'undo')
                 AND ({_differ("e", "b", _UNTOUCHED)}
+                OR (e.sync_status <> 1 AND ({_differ("e", "b", EVIDENCE)}))
                 OR (e.sync_error IS DISTINCT FROM b.sync_error
                     AND (coalesce(length(b.sync_error), 0) > 0 OR e.sync_status <> 2)))""",
+    ),
+    (
+        "an undo took back something else than its operation's change",
+        """SELECT e.entity, e.record_id FROM sync_event e
+            JOIN operation o ON o.id = e.operation_id
+            LEFT JOIN sync_event b ON b.entity = e.entity AND b.record_id = e.record_id
+                AND b.version = e.version - 1
+            LEFT JOIN operation_item i ON i.operation_id = o.undoes AND i.entity = e.entity
+                AND i.record_id = e.record_id AND i.outcome = 'applied'
+                AND i.version_seen = e.version - 2
+            WHERE e.kind = 'operation' AND o.action = 'undo'
+                AND (i.record_id IS NULL OR b.kind IS DISTINCT FROM 'operation'
+                OR b.operation_id IS DISTINCT FROM o.undoes)""",
+    ),
+    (
+        "an undo did not restore what was before",
+        f"""SELECT e.entity, e.record_id FROM sync_event e
+            JOIN operation o ON o.id = e.operation_id
+            LEFT JOIN sync_event p ON p.entity = e.entity AND p.record_id = e.record_id
+                AND p.version = e.version - 2
+            WHERE e.kind = 'operation' AND o.action = 'undo'
+                AND (p.id IS NULL OR {_differ("e", "p", RESTORED)})""",
+    ),
+    (
+        "an undo touched more than it may",
+        f"""SELECT e.entity, e.record_id FROM sync_event e
+            JOIN operation o ON o.id = e.operation_id
+            JOIN sync_event b ON b.entity = e.entity AND b.record_id = e.record_id
+                AND b.version = e.version - 1
+            WHERE e.kind = 'operation' AND o.action = 'undo'
+                AND ({_differ("e", "b", _UNTOUCHED)})""",
+    ),
+    (
+        "an operation changed it, though it says that it left it alone",
+        """SELECT i.entity, i.record_id FROM operation_item i
+            JOIN sync_event e ON e.operation_id = i.operation_id AND e.entity = i.entity
+                AND e.record_id = i.record_id AND e.kind = 'operation'
+            WHERE i.outcome <> 'applied'""",
     ),
     (
         "a load touched more than the sync columns",
@@ -145,6 +188,9 @@ _REQUESTED = """SELECT o.id FROM operation o
     LEFT JOIN operation_item i ON i.operation_id = o.id
     GROUP BY o.id, o.requested HAVING o.requested <> count(i.record_id)"""
 
+_UNDOES = """SELECT o.id FROM operation o WHERE (o.action = 'undo') <> (o.undoes IS NOT NULL)
+    OR (o.undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operation u WHERE u.id = o.undoes))"""
+
 
 def violations(connection: Connection) -> list[str]:
     """One sentence for each thing that does not hold; empty where all is well."""
@@ -164,5 +210,9 @@ def violations(connection: Connection) -> list[str]:
     found += [
         f"operation {identity}: its outcomes do not add up to what was requested."
         for (identity,) in rows(_REQUESTED)
+    ]
+    found += [
+        f"operation {identity}: it takes another one back without being an undo, or is one of none."
+        for (identity,) in rows(_UNDOES)
     ]
     return found

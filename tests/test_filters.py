@@ -142,6 +142,7 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         problem=draw(st.just("") | words),
         # What a list does not show is left out of its address.
         waits=draw(optional) if status is SyncStatus.PENDING else None,
+        blocked=draw(st.booleans()) if entity.blocking else False,
         differs=draw(st.booleans()),
         sort=draw(st.sampled_from([sort.label for sort in entity.sorts])),
     )
@@ -172,7 +173,7 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
-    *("cause", "problem", "waits", "differs", "sort", "nothing"),
+    *("cause", "problem", "waits", "blocked", "differs", "sort", "nothing"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],
@@ -601,7 +602,7 @@ def test_lists_by_what_pending_records_wait_for(
             text(f"UPDATE {entity.key} SET connection_id = NULL WHERE id = :id"),
             {"id": world.records(entity.key)["pending"]},
         )
-    tms, none, down, forgotten, following = entity.waiting
+    tms, none, down, *blocked, forgotten, following = entity.waiting
     listed = {
         reason: found(world, entity, Filters(SyncStatus.PENDING, waits=reason))
         for reason in (*entity.waiting, "Boredom", "%")
@@ -610,8 +611,9 @@ def test_lists_by_what_pending_records_wait_for(
         tms: {"pending_draft"},
         none: {"pending"},
         down: set(),
+        **{reason: {"pending_again"} for reason in blocked},
         forgotten: set(),
-        following: {"pending_again"},
+        following: set() if blocked else {"pending_again"},
         "Boredom": set(),
         "%": set(),
     }

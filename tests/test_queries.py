@@ -441,8 +441,14 @@ def test_why_stands_where_it_matters(database: Database, world: World, entity: E
     assert set(load(entity, Filters())["cause"]) == {None}
     diagnosed()
     frames = {filters.status: load(entity, filters) for filters in EVERYTHING}
-    why = {status: set(frame) & {"cause", "waits"} for status, frame in frames.items()}
-    assert why == {PENDING: {"cause", "waits"}, FAILED: {"cause"}, COMPLETE: set()}
+    words = {"cause", "waits", "blocked_by"}
+    why = {status: set(frame) & words for status, frame in frames.items()}
+    blocked = {"blocked_by"} if entity.blocking else set()
+    assert why == {
+        PENDING: {"cause", "waits"} | blocked,
+        FAILED: {"cause"} | blocked,
+        COMPLETE: set(),
+    }
 
     ids = world.records(entity.key)
     down = "The connection is down: the accounting system is not authorized"
@@ -453,7 +459,8 @@ def test_why_stands_where_it_matters(database: Database, world: World, entity: E
     assert missing["cause"] == title(cause, missing["party"], "")
     assert pending.at[ids["pending_again"], "cause"] == down
     assert pending.at[ids["pending"], "cause"] is None
-    assert pending.at[ids["pending_again"], "waits"] == "Waits for the next sync job"
+    blocks = f"Its {entity.blocking.document} is not Complete" if entity.blocking else None
+    assert pending.at[ids["pending_again"], "waits"] == (blocks or "Waits for the next sync job")
     assert pending.at[ids["pending_draft"], "waits"] == entity.waiting[0]
     for status, frame in frames.items():
         shown = queries.readable(frame, entity.shown(status))

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from random import Random
 from threading import Barrier
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import select, update
 
-from synchist import accounts, status_changes
+from synchist import accounts, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal
 from synchist.db.engine import reading, writing
-from synchist.db.tables import access_event, auth_session, operation, operation_item, sync_event
-from synchist.db.types import moment_text, utc_now
-from synchist.entities import BILLS, ENTITIES, INVOICES, Entity
+from synchist.db.tables import access_event, auth_session, operation
+from synchist.db.types import utc_now
+from synchist.entities import BILLS, ENTITIES, INVOICES
 from synchist.errors import SynchistError
+from synchist.receipts import Receipt
 from synchist.roles import Role
 from synchist.settings import settings
 from synchist.status_changes import (
@@ -24,81 +25,34 @@ from synchist.status_changes import (
     Change,
     InvalidChange,
     OperationReused,
-    Receipt,
     Selection,
     change_status,
 )
-from synchist.statuses import CloseReason, ItemOutcome, SyncStatus
+from synchist.statuses import CloseReason, SyncStatus
+from tests.changes import (
+    APPLIED,
+    BUSY,
+    COMPLETE,
+    CONFLICTED,
+    FAILED,
+    MISSING,
+    NOT_THERE,
+    OPERATOR,
+    PENDING,
+    TO_PENDING,
+    attempt,
+    events,
+    move,
+    row,
+    ticked,
+    to,
+    versions,
+    written,
+)
 from tests.conftest import POSTGRESQL, Database, sign_in
-from tests.world import NOT_MAPPED, World, noon
+from tests.world import NOT_MAPPED, World
 
-PENDING, COMPLETE, FAILED = SyncStatus
-APPLIED, CONFLICTED = ItemOutcome.APPLIED, ItemOutcome.CONFLICTED
-BUSY, MISSING = ItemOutcome.BUSY, ItemOutcome.MISSING
-OPERATOR = Principal.command_line("operator")
-TO_PENDING = Change(PENDING)
-NOT_THERE = 999_999
 on_postgresql = pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
-
-
-def to(status: SyncStatus, note: str = "") -> Change:
-    reason = CloseReason.ALREADY_IN_BOOKS if status is COMPLETE else None
-    return Change(status, reason, note)
-
-
-def row(entity: Entity, record: int) -> dict[str, Any]:
-    with reading() as connection:
-        found = connection.execute(select(entity.table).where(entity.table.c.id == record))
-        return dict(found.mappings().one())
-
-
-def versions() -> dict[str, dict[int, int]]:
-    """Every record as a selection of all would remember it."""
-    with reading() as connection:
-        return {
-            entity.key: dict(
-                connection.execute(select(entity.table.c.id, entity.table.c.version)).all()
-            )
-            for entity in ENTITIES
-        }
-
-
-def ticked(entity: Entity, *records: int) -> dict[str, dict[int, int]]:
-    """Records ticked in a list that is up to date."""
-    current = versions()[entity.key]
-    return {entity.key: {record: current[record] for record in records}}
-
-
-def move(principal: Principal, selection: Selection, change: Change) -> Receipt:
-    return change_status(principal, str(uuid4()), selection, change)
-
-
-def events(entity: Entity, record: int) -> list[Row[Any]]:
-    with reading() as connection:
-        return list(
-            connection.execute(
-                select(sync_event)
-                .where(sync_event.c.entity == entity.key, sync_event.c.record_id == record)
-                .order_by(sync_event.c.version)
-            )
-        )
-
-
-def written() -> dict[str, int]:
-    """How much history there is; the same before and after where nothing was done."""
-    with reading() as connection:
-        return {
-            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
-            for table in (sync_event, operation, operation_item)
-        }
-
-
-def attempt(entity: Entity, record: int, error: str = "Timeout") -> str:
-    """What a sync job writes after it failed."""
-    return (
-        f"UPDATE {entity.key} SET sync_status = 2, sync_at = '{moment_text(noon(0))}',"
-        f" sync_error = '{error}' WHERE id = {record}"
-    )
 
 
 # ---------------------------------------------------------------- what a change does
@@ -299,7 +253,7 @@ def test_requested_is_the_sum_of_all_outcomes(
 def test_a_receipt_counts_all_and_lists_the_first(
     database: Database, world: World, analyst: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_changes, "LISTED", 2)
+    monkeypatch.setattr(receipts, "LISTED", 2)
     gone = {NOT_THERE + number: 1 for number in range(5)}
     receipt = move(analyst, {BILLS.key: gone}, TO_PENDING)
     assert receipt.outcomes == {MISSING: 5}
@@ -347,11 +301,11 @@ def test_a_double_click_is_one_operation(
     database: Database, world: World, analyst: Principal
 ) -> None:
     identity, selection = str(uuid4()), ticked(BILLS, *world.bill.values())
-    together = Barrier(2)
+    change, together = replace(TO_PENDING, accepted=selection), Barrier(2)
 
     def click(_: int) -> Receipt:
         together.wait()
-        return change_status(analyst, identity, selection, TO_PENDING)
+        return change_status(analyst, identity, selection, change)
 
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(click, range(2))

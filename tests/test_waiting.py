@@ -11,7 +11,7 @@ from synchist import queries
 from synchist.accounts import Principal
 from synchist.db.engine import reading, writing
 from synchist.db.types import moment_text, utc_now
-from synchist.entities import ENTITIES, Entity
+from synchist.entities import BILL_PAYMENTS, BY_KEY, ENTITIES, INVOICE_PAYMENTS, Entity
 from synchist.filters import Filters
 from synchist.settings import settings
 from synchist.status_changes import Change, change_status
@@ -21,9 +21,13 @@ from tests.conftest import Database
 PENDING = SyncStatus.PENDING
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.key)
+every_payment = pytest.mark.parametrize(
+    "entity", [INVOICE_PAYMENTS, BILL_PAYMENTS], ids=lambda entity: entity.key
+)
 
 NO_CONNECTION = "No connection to an accounting system"
 DOWN = "The connection is down"
+DOCUMENTS = {"invoice_payment": "invoice", "bill_payment": "bill"}
 FORGOTTEN = "No sync job has picked it up"
 NEXT = "Waits for the next sync job"
 SYNCABLE = {
@@ -45,6 +49,10 @@ CONNECTIONS: Mapping[str | None, tuple[str, timedelta | None]] = {
 
 def tms(entity: Entity) -> str:
     return f"TMS status must be {SYNCABLE[entity.key]}"
+
+
+def blocked(entity: Entity) -> str:
+    return f"Its {DOCUMENTS[entity.key]} is not Complete"
 
 
 def insert(table: str, **values: object) -> int:
@@ -102,7 +110,8 @@ def waits(entity: Entity) -> dict[str, str]:
 
 @every_entity
 def test_every_reason_can_be_chosen(entity: Entity) -> None:
-    assert entity.waiting == (tms(entity), NO_CONNECTION, DOWN, FORGOTTEN, NEXT)
+    waits_for = (blocked(entity),) if entity.key in DOCUMENTS else ()
+    assert entity.waiting == (tms(entity), NO_CONNECTION, DOWN, *waits_for, FORGOTTEN, NEXT)
 
 
 @every_entity
@@ -173,6 +182,46 @@ def test_of_several_reasons_the_first_is_told(
     }
 
 
+def paid(payment: Entity, record: int, number: str, age: timedelta = HOUR) -> int:
+    """A document that a payment pays."""
+    document = DOCUMENTS[payment.key]
+    key = add(BY_KEY[document], number, None, age=age)
+    insert(
+        f"{payment.key}_application",
+        **{f"{payment.key}_id": record, f"{document}_id": key},
+        amount=100,
+    )
+    return key
+
+
+@every_payment
+def test_a_payment_waits_for_its_document(
+    ids: dict[str | None, int | None], entity: Entity
+) -> None:
+    """Told after what is wrong with the payment itself, and before that it was forgotten."""
+    document = DOCUMENTS[entity.key]
+    free = paid(entity, add(entity, "free", ids["works"]), "D-1")
+    partly = add(entity, "partly", ids["works"], age=30 * DAY)
+    done = paid(entity, partly, "D-2")
+    paid(entity, partly, "D-3")
+    paid(entity, add(entity, "down", ids["revoked"]), "D-4")
+    paid(entity, add(entity, "draft", ids["works"], "Draft"), "D-5")
+    add(entity, "pays nothing", ids["works"])
+    with writing() as connection:
+        for key in (free, done):
+            connection.execute(text(f"UPDATE {document} SET sync_status = 1 WHERE id = {key}"))
+    assert waits(entity) == {
+        "free": NEXT,
+        "partly": blocked(entity),
+        "down": DOWN,
+        "draft": tms(entity),
+        "pays nothing": NEXT,
+    }
+    with writing() as connection:
+        connection.execute(text(f"UPDATE {document} SET sync_status = 1"))
+    assert waits(entity)["partly"] == FORGOTTEN
+
+
 @every_entity
 def test_an_attempt_a_moment_ago(ids: dict[str | None, int | None], entity: Entity) -> None:
     """A job that left it Pending has picked it up."""
@@ -209,7 +258,8 @@ def test_a_record_pushed_back_waits_for_the_next_job(
             {"at": moment_text(utc_now() - 20 * DAY)},
         )
     assert waits(entity) == {}
-    change_status(analyst, str(uuid4()), {entity.key: {key: 2}}, Change(PENDING))
+    selection = {entity.key: {key: 2}}
+    change_status(analyst, str(uuid4()), selection, Change(PENDING, accepted=selection))
     assert waits(entity) == {"pushed back": NEXT}
 
 

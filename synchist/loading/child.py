@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from synchist.loading import files
+from synchist.loading.cells import is_blank
 from synchist.loading.files import Line, UnreadableFile
 from synchist.settings import PROJECT
 
 MOST_BYTES = 10 * 2**20
 MEMORY_BYTES = 2**30
 """What reading may take on top of what the process holds when it begins."""
+
+MOST_COLUMNS = 100
+MOST_ANSWER = 20 * 2**20
+"""How much the server takes back: a workbook can name one long text in millions of cells."""
 
 CPU_SECONDS = 20
 WALL_SECONDS = 30
@@ -64,6 +69,21 @@ def _limit() -> None:
         resource.setrlimit(what, (most, most))
 
 
+def _told(name: str, content: bytes) -> str:
+    """The lines of a file as JSON. Raises UnreadableFile."""
+    lines = []
+    for line, cells in files.parse(name, content):
+        # Excel keeps formatted cells without content, up to the last column.
+        width = max(place for place, cell in enumerate(cells, start=1) if not is_blank(cell))
+        if width > MOST_COLUMNS:
+            raise UnreadableFile(f"{name} has more than {MOST_COLUMNS} columns.")
+        lines.append((line, [_plain(cell) for cell in cells[:width]]))
+    told = json.dumps(lines)
+    if len(told) > MOST_ANSWER:
+        raise UnreadableFile(f"{name} holds too much text. Split it.")
+    return told
+
+
 def _plain(cell: Any) -> Any:
     """A cell as JSON can hold it."""
     if isinstance(cell, date):
@@ -77,13 +97,14 @@ def main() -> None:
     if sys.platform == "linux":
         _limit()
     try:
-        lines = files.parse(sys.argv[1], content)
-        answer: Any = [(line, [_plain(cell) for cell in cells]) for line, cells in lines]
+        answer = _told(sys.argv[1], content)
     except UnreadableFile as error:
-        answer = str(error)
+        answer = json.dumps(str(error))
     except (MemoryError, RecursionError):
-        answer = f"{sys.argv[1]} takes too much memory to read. Save it again as csv, and try that."
-    sys.stdout.write(json.dumps(answer))
+        answer = json.dumps(
+            f"{sys.argv[1]} takes too much memory to read. Save it again as csv, and try that."
+        )
+    sys.stdout.write(answer)
 
 
 if __name__ == "__main__":

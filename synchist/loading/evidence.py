@@ -53,7 +53,10 @@ def pasted(text: str) -> list[Line]:
     lines: list[Line] = []
     for number, line in enumerate(text.splitlines(), start=1):
         delimiter = next((sign for sign in "\t;," if sign in line), ",")
-        cells = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+        try:
+            cells = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+        except csv.Error:  # a cell longer than the reader takes
+            cells = line.split(delimiter)
         if not all(map(is_blank, cells)):
             lines.append((number, cells))
     return lines
@@ -65,7 +68,7 @@ def matched(lines: Sequence[Line], records: Sequence[Numbered]) -> Found:
     A header may name the columns in another order. A number that several selected records share, or
     that stands twice in the list, is used for none.
     """
-    columns, lines = _columns(lines)
+    columns, width, lines = _columns(lines)
     by_number: dict[str, list[Numbered]] = defaultdict(list)
     for record in records:
         by_number[record.number.upper()].append(record)
@@ -73,6 +76,12 @@ def matched(lines: Sequence[Line], records: Sequence[Numbered]) -> Found:
     unused, seen = [], dict[str, int]()
     for line, cells in lines:
         try:
+            if not all(map(is_blank, cells[width:])):
+                # In “1042, 40123, 1,234.50” the amount is not 1.
+                raise Refused(
+                    "it has more cells than number, reference and amount; put tabs between them, or"
+                    " name every column in a header"
+                )
             record, found = _matched(cells, columns, by_number)
         except Refused as reason:
             unused.append(f"Line {line}: {reason}.")
@@ -87,12 +96,12 @@ def matched(lines: Sequence[Line], records: Sequence[Numbered]) -> Found:
     return Found({key: of for key, of in evidence.items() if of}, tuple(unused))
 
 
-def _columns(lines: Sequence[Line]) -> tuple[dict[str, int], Sequence[Line]]:
-    """Where each column stands, and the lines without the header."""
+def _columns(lines: Sequence[Line]) -> tuple[dict[str, int], int, Sequence[Line]]:
+    """Where each column stands, how many there are, and the lines without the header."""
     head = [str(cell).strip().lower() for cell in lines[0][1]] if lines else []
     if "number" in head:
-        return {name: head.index(name) for name in HEADERS if name in head}, lines[1:]
-    return {name: position for position, name in enumerate(HEADERS)}, lines
+        return {name: head.index(name) for name in HEADERS if name in head}, len(head), lines[1:]
+    return {name: position for position, name in enumerate(HEADERS)}, len(HEADERS), lines
 
 
 def _matched(
