@@ -293,9 +293,9 @@ def _apply(tab: Tab) -> Steps:
     ticked = edits(tab.grid(), {"0": {"Select": True}})
     tab.run(ticked)
     tab.run(ticked, _click(tab, "Send back to Pending"))
-    apply = _click(tab, "Apply to 1 invoice")
+    apply = tab.applying()
     yield
-    tab.run(ticked, apply)
+    tab.run(ticked, *apply)
 
 
 def _labels(tab: Tab) -> list[str]:

@@ -68,7 +68,7 @@ class WatchedTab(Tab):
         ticked = edits(self.grid(), {"0": {"Select": True}})
         self.run(ticked)
         self.press("Send back to Pending", ticked)
-        self.press("Apply to 1 invoice", ticked)
+        self.run(ticked, *self.applying())
 
 
 @dataclass(frozen=True)

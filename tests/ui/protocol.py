@@ -10,6 +10,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 
+from synchist.ui.risk_grid import TICK
+
 FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
@@ -87,13 +89,28 @@ class Tab:
             if element.WhichOneof("type") == "dataframe" and element.dataframe.id
         )
 
+    def all(self, kind: str) -> list[Any]:
+        """The elements of a kind, as `button`, in the order of the page."""
+        return [getattr(one, kind) for one in self.elements if one.WhichOneof("type") == kind]
+
     def button(self, label: str) -> Any:
-        """The element of a button."""
+        """The element of a button, by its label or by how that begins with an ellipsis."""
         return next(
-            element.button
-            for element in self.elements
-            if element.WhichOneof("type") == "button" and element.button.label == label
+            button
+            for button in self.all("button")
+            if button.label == label
+            or (label.endswith("…") and button.label.startswith(label.removesuffix("…")))
         )
+
+    def applying(self) -> list[WidgetState]:
+        """A click on Apply in the open dialog, with the ticks that records at risk need."""
+        risky = [grid for grid in self.all("dataframe") if "may already be" in grid.alt]
+        every = [one for one in self.all("checkbox") if one.label.startswith("Change all")]
+        return [
+            *(edits(grid, {"0": {TICK: True}}) for grid in risky),
+            *(WidgetState(id=one.id, bool_value=True) for one in every),
+            WidgetState(id=self.button("Apply to …").id, trigger_value=True),
+        ]
 
 
 def edits(grid: Any, edited_rows: dict[str, Any]) -> WidgetState:
