@@ -49,8 +49,9 @@ def show() -> None:
         place, pages = _place(), -(-number // PAGE)
         found = receipts.latest(connection, of, PAGE, (min(place, max(pages, 1)) - 1) * PAGE)
     if not found:
+        nobody = "You have not" if of else "Nobody has"
         st.info(
-            "Nobody has changed a sync status yet. Tick records in a list and send them back to"
+            f"{nobody} changed a sync status yet. Tick records in a list and send them back to"
             " Pending, or close them; each change then stands here with what became of it."
         )
         return

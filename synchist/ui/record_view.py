@@ -127,8 +127,15 @@ def _actions(record: Record) -> None:
             (actions.RETRY, ":material/replay:", SyncStatus.PENDING),
             ("Update Sync Status", ":material/edit:", None),
         ):
-            if st.button(label, icon=icon, key=f"record_{fields['id']}_{label}"):
-                st.session_state[ASKED] = (chosen, f"{entity.singular} {fields['number']}", to)
+            # What was on the screen when it was clicked counts, as with a tick in a list.
+            asked = {ASKED: (chosen, f"{entity.singular} {fields['number']}", to)}
+            if st.button(
+                label,
+                icon=icon,
+                key=f"record_{fields['id']}_{label}",
+                on_click=st.session_state.update,
+                args=(asked,),
+            ):
                 st.rerun()
 
 
