@@ -54,10 +54,8 @@ def open_drawer(entity: Entity, record_id: int) -> None:
 
 def _drawer(record: Record) -> None:
     entity, key = record.entity, record.fields["id"]
-    st.html(
-        f'<a href="/record?entity={entity.slug}&id={key}" target="_blank" rel="noopener">'
-        "Open on its own page, for printing too</a>"
-    )
+    address = f"/record?entity={entity.slug}&id={key}"
+    st.markdown(f"[Open on its own page, for printing too]({address})")
     show(record)
 
 
