@@ -338,7 +338,7 @@ def _act_on_cause(tab: Tab) -> Steps:
 def _take_back(tab: Tab) -> Steps:
     tab.run()
     tab.run(_click(tab, "Undo"))
-    apply = _click(tab, "Take back 1 record")
+    apply = _click(tab, "Take back …")
     yield
     tab.run(apply)
 
@@ -370,8 +370,8 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "select all that match": ("invoices", COMPLETE, _select_matching, r"\d\d\d selected"),
     "change sync status": ("invoices", "", _apply, r"1 invoice moved to"),
     "change from a record": ("record", "entity=invoices&id=1", _change_record, r"invoice moved to"),
-    "act on a cause": ("causes", "", _act_on_cause, r"moved to .* after a fix"),
-    "undo an operation": ("operations", "", _take_back, r"1 bill taken back"),
+    "act on a cause": ("causes", "", _act_on_cause, r"moved to"),
+    "undo an operation": ("operations", "", _take_back, r"taken back"),
 }
 _DATA = re.compile(r"\d (failed|complete|pending)|\d\.\d\d (USD|CAD)|selected|moved to|taken back")
 

@@ -45,8 +45,8 @@ def harmless(text: str) -> str:
 class WatchedTab(Tab):
     """A tab, each run of which is looked at."""
 
-    def run(self, *states: WidgetState) -> None:
-        super().run(*states)
+    def run(self, *states: WidgetState, fragment: str = "") -> None:
+        super().run(*states, fragment=fragment)
         for element in self.elements:
             kind = element.WhichOneof("type")
             assert kind != "exception", element.exception.message

@@ -42,6 +42,8 @@ class Tab:
         self.page = page
         self.query = query
         self.elements: list[Any] = []
+        self.fragment = ""
+        """That of the last element: the open dialog's."""
 
     def __enter__(self) -> Self:
         self.socket = self.connecting.__enter__()
@@ -71,6 +73,7 @@ class Tab:
     def take(self, delta: Delta) -> None:
         """An element has come."""
         self.elements.append(delta.new_element)
+        self.fragment = delta.fragment_id
 
     def texts(self) -> str:
         """All Markdown, headings and alerts that the last run has shown."""
@@ -103,14 +106,19 @@ class Tab:
         )
 
     def applying(self) -> list[WidgetState]:
-        """A click on Apply in the open dialog, with the ticks that records at risk need."""
+        """A click on Apply in the open dialog, after the ticks that records at risk need: a button
+        that is disabled is deaf."""
         risky = [grid for grid in self.all("dataframe") if "may already be" in grid.alt]
-        every = [one for one in self.all("checkbox") if one.label.startswith("Change all")]
-        return [
-            *(edits(grid, {"0": {TICK: True}}) for grid in risky),
-            *(WidgetState(id=one.id, bool_value=True) for one in every),
-            WidgetState(id=self.button("Apply to …").id, trigger_value=True),
-        ]
+        tick = json.dumps(
+            {"edited_rows": {"0": {TICK: True}}, "added_rows": [], "deleted_rows": []}
+        )
+        ticks = [WidgetState(id=grid.id, string_value=tick) for grid in risky]
+        for one in self.all("checkbox"):
+            if one.label.startswith("Change all"):
+                ticks = [WidgetState(id=one.id, bool_value=True)]
+        if ticks:
+            self.run(*ticks, fragment=self.fragment)
+        return [*ticks, WidgetState(id=self.button("Apply to …").id, trigger_value=True)]
 
 
 def edits(grid: Any, edited_rows: dict[str, Any]) -> WidgetState:
