@@ -19,19 +19,20 @@ from sqlalchemy import func, select, update
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
-from synchist import accounts, export, loading, queries
+from synchist import accounts, export, loading, queries, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
 from synchist.db.engine import reading, writing
 from synchist.db.tables import access_event, auth_session, operation
 from synchist.db.types import utc_now
-from synchist.entities import INVOICES
+from synchist.entities import BILLS, INVOICES
 from synchist.filters import Filters
 from synchist.history import load_record
 from synchist.roles import Role
-from synchist.status_changes import Change, change_status
+from synchist.status_changes import Change, change_status, undo
 from synchist.statuses import SyncStatus
 from tests.conftest import ROOT, Database, configured, sign_in
 from tests.ui.protocol import Tab, edits
+from tests.ui.stage import Stage
 from tests.world import World
 
 ALLOWED, NOT_SIGNED_IN, NOT_ALLOWED = "allowed", "not signed in", "not allowed"
@@ -156,6 +157,23 @@ def _change(who: Principal, world: World, folder: Path) -> object:
     return change_status(who, str(uuid4()), selection, Change(SyncStatus.PENDING)).applied
 
 
+def _receipts(who: Principal, world: World, folder: Path) -> object:
+    with viewing(who, Role.ACCOUNTING_SYNC, "read receipts") as (connection, _):
+        return receipts.latest(connection)
+
+
+def _undo(who: Principal, world: World, folder: Path) -> object:
+    """One of the operations that the world begins with, each once."""
+    of, later = operation.c, operation.alias().c
+    with reading() as connection:
+        newest = connection.scalars(
+            select(of.id).where(
+                of.undoes.is_(None), ~select(later.id).where(later.undoes == of.id).exists()
+            )
+        ).first()
+    return undo(who, str(uuid4()), newest or "", {}).applied
+
+
 def _export(who: Principal, world: World, folder: Path) -> object:
     return export.workbook(who, INVOICES, Filters())[1]
 
@@ -180,6 +198,8 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "read a record": _read,
     "select all that match": _select_all,
     "change sync status": _change,
+    "read receipts": _receipts,
+    "undo an operation": _undo,
     "export to Excel": _export,
     "load records": _load,
     "administer users": _administer,
@@ -222,6 +242,7 @@ PATHS = {
     "open Bill Payments": "/bill_payments",
     "open Causes": "/causes",
     "open Connections": "/connections",
+    "open Operations": "/operations",
     "open Record": "/record?entity=invoices&id=1",
     "export to Excel": "/export/invoices.xlsx",
 }
@@ -293,9 +314,33 @@ def _apply(tab: Tab) -> Steps:
     ticked = edits(tab.grid(), {"0": {"Select": True}})
     tab.run(ticked)
     tab.run(ticked, _click(tab, "Send back to Pending"))
-    apply = _click(tab, "Apply to 1 invoice")
+    apply = tab.applying()
     yield
-    tab.run(ticked, apply)
+    tab.run(ticked, *apply)
+
+
+def _change_record(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Send back to Pending"))
+    apply = tab.applying()
+    yield
+    tab.run(*apply)
+
+
+def _act_on_cause(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Fixed it: …"))
+    apply = tab.applying()
+    yield
+    tab.run(*apply)
+
+
+def _take_back(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Undo"))
+    apply = _click(tab, "Take back …")
+    yield
+    tab.run(apply)
 
 
 def _labels(tab: Tab) -> list[str]:
@@ -318,17 +363,31 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "open Bill Payments": ("bill_payments", "", _open, r"\d failed bill pay"),
     "open Causes": ("causes", "", _open, r"problems explain \d"),
     "open Connections": ("connections", "", _open, r"The connection is down"),
+    "open Operations": ("operations", "", _open, r"1 bill moved to"),
     "open Record": ("record", "entity=invoices&id=1", _open, r"Sync status"),
     "list records": ("invoices", "", _again, r"\d failed invoices"),
     "read a record": ("invoices", "", _click_number, r"Sync status"),
     "select all that match": ("invoices", COMPLETE, _select_matching, r"\d\d\d selected"),
     "change sync status": ("invoices", "", _apply, r"1 invoice moved to"),
+    "change from a record": ("record", "entity=invoices&id=1", _change_record, r"invoice moved to"),
+    "act on a cause": ("causes", "", _act_on_cause, r"moved to"),
+    "undo an operation": ("operations", "", _take_back, r"taken back"),
 }
-_DATA = re.compile(r"\d (failed|complete|pending)|\d\.\d\d (USD|CAD)|selected|moved to")
+_DATA = re.compile(r"\d (failed|complete|pending)|\d\.\d\d (USD|CAD)|selected|moved to|taken back")
+
+
+@pytest.fixture(scope="module")
+def changed(served: str) -> None:
+    """A change for each principal who takes one back."""
+    stage = Stage(served)
+    for record in stage.failed(BILLS, len(PRINCIPALS)):
+        stage.change([record], Change(SyncStatus.PENDING))
 
 
 @rows("protocol")
-def test_protocol(server: str, served: str, operation: str, answers: dict[str, str]) -> None:
+def test_protocol(
+    server: str, served: str, changed: None, operation: str, answers: dict[str, str]
+) -> None:
     page, query, steps, done = TABS[operation]
     with configured(served):
         for kind, answer in answers.items():

@@ -19,6 +19,7 @@ from synchist.status_changes import (
     LONGEST_REFERENCE,
     Change,
     Evidence,
+    InvalidChange,
     change_status,
     risks_of,
 )
@@ -104,7 +105,9 @@ def _dialog(asked: Asked) -> None:
             " Close this and select fewer, for example one month."
         )
         return
-    found = _reason(asked, chosen) if status is SyncStatus.COMPLETE else None
+    if status is SyncStatus.COMPLETE:
+        _reason(asked, chosen)
+    found = _found(asked, chosen, status)
     at_risk = _risks(asked, chosen, status, found)
     risk_grid.show(asked.operation_id, at_risk, status or SyncStatus.PENDING)
     if status is SyncStatus.PENDING:
@@ -132,9 +135,10 @@ def _dialog(asked: Asked) -> None:
         disabled=not will_change
         or not confirmed
         or status is None
-        or (status is SyncStatus.COMPLETE and not asked.value("reason")),
+        or (status is SyncStatus.COMPLETE and not asked.value("reason"))
+        or _unsettled(found, number),
         on_click=_apply,
-        args=(asked, status, tuple(at_risk.values()), found),
+        args=(asked, Shown(status, tuple(at_risk), tuple(found.unused))),
     )
 
 
@@ -179,12 +183,12 @@ def _chosen(asked: Asked, status: SyncStatus | None) -> Chosen:
 
 
 def _risks(
-    asked: Asked, chosen: Chosen, status: SyncStatus | None, found: Found | None
+    asked: Asked, chosen: Chosen, status: SyncStatus | None, found: Found
 ) -> dict[tuple[str, int], Risk]:
     """What needs a tick of its own, asked of the database once for each choice."""
-    if status is None or (status is not SyncStatus.PENDING and not (found and found.evidence)):
+    evidence = found.evidence
+    if status is None or (status is not SyncStatus.PENDING and not evidence):
         return {}
-    evidence = found.evidence if found else {}
     scope = (asked.operation_id, status, bool(asked.value("parents")), repr(evidence))
     known: tuple[Any, dict[tuple[str, int], Risk]] | None = st.session_state.get("risks")
     if known is None or known[0] != scope:
@@ -198,8 +202,8 @@ def _risks(
 # ---------------------------------------------------------------- why
 
 
-def _reason(asked: Asked, chosen: Chosen) -> Found:
-    """Why the records are closed, and what was found in the books."""
+def _reason(asked: Asked, chosen: Chosen) -> None:
+    """Ask why the records are closed, and what was found in the books."""
     st.selectbox(
         "Reason",
         list(CloseReason),
@@ -210,25 +214,48 @@ def _reason(asked: Asked, chosen: Chosen) -> Found:
     )
     records = _flat(chosen)
     if len(records) > 1:
-        return evidence_list.show(asked.operation_id, chosen)
-    ((key, record), ticked) = next(iter(records.items()))
+        evidence_list.show(asked.operation_id, chosen)
+        return
+    (ticked,) = records.values()
     with st.container(horizontal=True):
-        reference = st.text_input(
+        st.text_input(
             "Reference in the books",
             max_chars=LONGEST_REFERENCE,
             placeholder="Optional",
             key=asked.key("reference"),
         )
-        text = st.text_input(
+        st.text_input(
             f"Amount in the books ({ticked.currency})",
             placeholder="Optional",
             key=asked.key("amount"),
         )
-    amount, wrong = read_amount(text or "", ticked.currency)
-    if wrong:
+    for wrong in _one_found(asked, chosen).unused:
         st.caption(f":red[:material/error:] {plain(wrong)}")
-    evidence = Evidence((reference or "").strip(), amount)
-    return Found({key: {record: evidence}} if evidence != Evidence() else {}, ())
+
+
+def _found(asked: Asked, chosen: Chosen, status: SyncStatus | None) -> Found:
+    """What was found in the books, as it stands in the widgets now."""
+    if status is not SyncStatus.COMPLETE:
+        return Found({}, ())
+    if len(_flat(chosen)) > 1:
+        return evidence_list.found(asked.operation_id, chosen)
+    return _one_found(asked, chosen)
+
+
+def _one_found(asked: Asked, chosen: Chosen) -> Found:
+    """The same of a single record. What can't be read must not get lost: it holds up Apply."""
+    (((key, record), ticked),) = _flat(chosen).items()
+    amount, wrong = read_amount(asked.value("amount") or "", ticked.currency)
+    evidence = Evidence((asked.value("reference") or "").strip(), amount)
+    return Found(
+        {key: {record: evidence}} if evidence != Evidence() else {}, (wrong,) if wrong else ()
+    )
+
+
+def _unsettled(found: Found, number: int) -> bool:
+    """Whether evidence was given that can't be read: of one record, or a list as a whole. Records
+    of a list are closed also where their line is not used, since the dialog lists those lines."""
+    return bool(found.unused) and (number == 1 or not found.evidence)
 
 
 def _meaning(status: SyncStatus | None) -> str:
@@ -255,19 +282,38 @@ def _confirmed(asked: Asked, count: int) -> bool:
 # ---------------------------------------------------------------- doing it
 
 
-def _apply(
-    asked: Asked, status: SyncStatus, at_risk: Collection[Risk], found: Found | None
-) -> None:
-    """Carry the change out. What stands in the widgets now counts, also what was typed last."""
+@dataclass(frozen=True)
+class Shown:
+    """What Apply was drawn beside: the new status, the records at risk, and what of the evidence
+    is not used."""
+
+    status: SyncStatus | None
+    at_risk: Collection[tuple[str, int]]
+    unused: Collection[str]
+
+
+def _apply(asked: Asked, shown: Shown) -> None:
+    """Carry the change out. What stands in the widgets now counts, also what was typed last; where
+    that asks for another look, nothing is done yet."""
     with faults.kept():
-        accepted, left = risk_grid.decided(asked.operation_id, at_risk)
+        status = asked.to or SyncStatus.from_label(asked.value("status") or "")
+        everything = _chosen(asked, status)
+        found = _found(asked, everything, status)
+        at_risk = _risks(asked, everything, status, found)
+        if (
+            status is None
+            or _unsettled(found, len(_flat(everything)))
+            or shown != Shown(status, tuple(at_risk), tuple(found.unused))
+        ):
+            raise InvalidChange("Look at what your last entry has changed here, then apply.")
+        accepted, left = risk_grid.decided(asked.operation_id, at_risk.values())
         chosen = {
             key: {one: it for one, it in records.items() if one not in left.get(key, ())}
-            for key, records in _chosen(asked, status).items()
+            for key, records in everything.items()
         }
         evidence = {
             key: {one: it for one, it in records.items() if one in chosen.get(key, {})}
-            for key, records in (found.evidence if found else {}).items()
+            for key, records in found.evidence.items()
         }
         change_status(
             viewer.principal(),

@@ -169,6 +169,8 @@ def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None)
                 width="content",
             )
             st.caption(plain(group.connection), width="content")
+            if group.cause is Cause.AUTHORIZATION:
+                st.page_link(places.connections(), label="See Connections")
             st.space("stretch")
             st.caption(_spark(failures), width="content")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -182,8 +184,6 @@ def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None)
                 width="content",
             )
             st.space("stretch")
-            if group.cause is Cause.AUTHORIZATION:
-                st.page_link(places.connections(), label="See Connections")
             with st.popover("What to do", icon=":material/lightbulb:", type="tertiary"):
                 _steps(group, worked)
             _send_back(group)

@@ -196,6 +196,7 @@ def _list(connection: Connection, entity: Entity, filters: Filters, loaded: Load
     if loaded.frame.empty:
         _nothing_found(entity, filters, queries.everywhere(connection, entity, filters))
         if not selection.current(entity):
+            record_view.carry_on()
             return
     _selectable(entity, filters, loaded)
 

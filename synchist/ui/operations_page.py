@@ -8,7 +8,7 @@ import streamlit as st
 
 from synchist import receipts
 from synchist.currencies import money
-from synchist.receipts import Followed, Receipt
+from synchist.receipts import Followed, NoSuchOperation, Receipt
 from synchist.status_changes import undo, undo_risks, undoable
 from synchist.statuses import Action, SyncStatus
 from synchist.ui import faults, places, receipt_view, risk_grid, viewer
@@ -16,6 +16,8 @@ from synchist.ui.wording import age, badge, counted, moment, plain
 
 PAGE = 15
 MINE, EVERYBODY = "Mine", "Everybody's"
+SHOWN = "operation_shown"
+"""Session key: the operation whose details the page shows."""
 UNDONE = "undone"
 """Session key: the undo that the open dialog has carried out."""
 
@@ -26,7 +28,9 @@ def show() -> None:
     with viewer.reading("open Operations") as (connection, actor):
         pass
     viewer.title_bar(actor, "Operations", "What people have changed, and what became of it")
-    if identity := st.query_params.get("id"):
+    identity = st.query_params.get("id", "")
+    _keep_address(identity)
+    if identity:
         _one(identity)
         return
     whose = st.segmented_control(
@@ -45,8 +49,9 @@ def show() -> None:
         place, pages = _place(), -(-number // PAGE)
         found = receipts.latest(connection, of, PAGE, (min(place, max(pages, 1)) - 1) * PAGE)
     if not found:
+        nobody = "You have not" if of else "Nobody has"
         st.info(
-            "Nobody has changed a sync status yet. Tick records in a list and send them back to"
+            f"{nobody} changed a sync status yet. Tick records in a list and send them back to"
             " Pending, or close them; each change then stands here with what became of it."
         )
         return
@@ -54,6 +59,16 @@ def show() -> None:
         _card(receipt)
     if pages > 1:
         st.pagination(pages, key="operations_page", bind="query-params")
+
+
+def _keep_address(identity: str) -> None:
+    """Put what is shown into the browser's address. A link to the page that is open already does
+    not do that, and the next click would bring the operation back that was shown before."""
+    if st.session_state.get(SHOWN, "") == identity:
+        return
+    st.session_state[SHOWN] = st.query_params["id"] = identity
+    if not identity:
+        del st.query_params["id"]
 
 
 def _first_page() -> None:
@@ -102,9 +117,13 @@ def _undo_button(receipt: Receipt) -> None:
 
 def _one(identity: str) -> None:
     st.page_link(places.operations(), label="All operations", icon=":material/arrow_back:")
-    with viewer.reading("read an operation") as (connection, _):
-        receipt = receipts.receipt(connection, identity)
-        records = receipts.followed(connection, identity)
+    try:
+        with viewer.reading("read an operation") as (connection, _):
+            receipt = receipts.receipt(connection, identity)
+            records = receipts.followed(connection, identity)
+    except NoSuchOperation as error:
+        faults.show(error)
+        return
     _card(receipt)
     if receipt.undoes:
         st.page_link(

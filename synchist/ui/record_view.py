@@ -54,10 +54,8 @@ def open_drawer(entity: Entity, record_id: int) -> None:
 
 def _drawer(record: Record) -> None:
     entity, key = record.entity, record.fields["id"]
-    st.html(
-        f'<a href="/record?entity={entity.slug}&id={key}" target="_blank" rel="noopener">'
-        "Open on its own page, for printing too</a>"
-    )
+    address = f"/record?entity={entity.slug}&id={key}"
+    st.markdown(f"[Open on its own page, for printing too]({address})")
     show(record)
 
 
@@ -127,8 +125,15 @@ def _actions(record: Record) -> None:
             (actions.RETRY, ":material/replay:", SyncStatus.PENDING),
             ("Update Sync Status", ":material/edit:", None),
         ):
-            if st.button(label, icon=icon, key=f"record_{fields['id']}_{label}"):
-                st.session_state[ASKED] = (chosen, f"{entity.singular} {fields['number']}", to)
+            # What was on the screen when it was clicked counts, as with a tick in a list.
+            asked = {ASKED: (chosen, f"{entity.singular} {fields['number']}", to)}
+            if st.button(
+                label,
+                icon=icon,
+                key=f"record_{fields['id']}_{label}",
+                on_click=st.session_state.update,
+                args=(asked,),
+            ):
                 st.rerun()
 
 

@@ -45,8 +45,8 @@ def harmless(text: str) -> str:
 class WatchedTab(Tab):
     """A tab, each run of which is looked at."""
 
-    def run(self, *states: WidgetState) -> None:
-        super().run(*states)
+    def run(self, *states: WidgetState, fragment: str = "") -> None:
+        super().run(*states, fragment=fragment)
         for element in self.elements:
             kind = element.WhichOneof("type")
             assert kind != "exception", element.exception.message
@@ -68,7 +68,7 @@ class WatchedTab(Tab):
         ticked = edits(self.grid(), {"0": {"Select": True}})
         self.run(ticked)
         self.press("Send back to Pending", ticked)
-        self.press("Apply to 1 invoice", ticked)
+        self.run(ticked, *self.applying())
 
 
 @dataclass(frozen=True)

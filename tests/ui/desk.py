@@ -88,8 +88,8 @@ class Desk:
             assert time.monotonic() < deadline
             self.open("/causes")
 
-    def _at(self, x: float, row: int) -> None:
-        box = self.page.get_by_test_id("stDataFrame").bounding_box()
+    def _at(self, x: float, row: int, grid: Locator | None = None) -> None:
+        box = (grid or self.page.get_by_test_id("stDataFrame")).bounding_box()
         assert box is not None
         self.page.mouse.click(box["x"] + x, box["y"] + ROW_HEIGHT * (row + 1) + ROW_HEIGHT / 2)
         self.settle()
@@ -137,8 +137,25 @@ class Desk:
         expect(dialog).to_be_visible()
         return dialog
 
-    def apply(self) -> None:
+    def accept_risks(self) -> None:
+        """Tick every record of the open dialog that needs a tick of its own, where one does."""
+        dialog = self.dialog()
+        everything = dialog.get_by_text(re.compile("^Change all"))
+        risky = dialog.get_by_test_id("stDataFrame")
+        if everything.count():
+            everything.click()
+        elif risky.count():
+            self.tick_risk(0)
+        self.settle()
+
+    def tick_risk(self, row: int) -> None:
+        """Click the checkbox of a record that may already be in the books."""
+        self._at(60, row, self.dialog().get_by_test_id("stDataFrame"))
+
+    def apply(self, *, despite_risks: bool = True) -> None:
         """Apply the change of the open dialog and wait for it to close."""
+        if despite_risks:
+            self.accept_risks()
         self.page.get_by_role("button", name="Apply to").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         self.settle()

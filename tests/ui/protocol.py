@@ -10,6 +10,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 
+from synchist.ui.risk_grid import TICK
+
 FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
@@ -40,6 +42,8 @@ class Tab:
         self.page = page
         self.query = query
         self.elements: list[Any] = []
+        self.fragment = ""
+        """That of the last element: the open dialog's."""
 
     def __enter__(self) -> Self:
         self.socket = self.connecting.__enter__()
@@ -69,6 +73,7 @@ class Tab:
     def take(self, delta: Delta) -> None:
         """An element has come."""
         self.elements.append(delta.new_element)
+        self.fragment = delta.fragment_id
 
     def texts(self) -> str:
         """All Markdown, headings and alerts that the last run has shown."""
@@ -87,13 +92,33 @@ class Tab:
             if element.WhichOneof("type") == "dataframe" and element.dataframe.id
         )
 
+    def all(self, kind: str) -> list[Any]:
+        """The elements of a kind, as `button`, in the order of the page."""
+        return [getattr(one, kind) for one in self.elements if one.WhichOneof("type") == kind]
+
     def button(self, label: str) -> Any:
-        """The element of a button."""
+        """The element of a button, by its label or by how that begins with an ellipsis."""
         return next(
-            element.button
-            for element in self.elements
-            if element.WhichOneof("type") == "button" and element.button.label == label
+            button
+            for button in self.all("button")
+            if button.label == label
+            or (label.endswith("…") and button.label.startswith(label.removesuffix("…")))
         )
+
+    def applying(self) -> list[WidgetState]:
+        """A click on Apply in the open dialog, after the ticks that records at risk need: a button
+        that is disabled is deaf."""
+        risky = [grid for grid in self.all("dataframe") if "may already be" in grid.alt]
+        tick = json.dumps(
+            {"edited_rows": {"0": {TICK: True}}, "added_rows": [], "deleted_rows": []}
+        )
+        ticks = [WidgetState(id=grid.id, string_value=tick) for grid in risky]
+        for one in self.all("checkbox"):
+            if one.label.startswith("Change all"):
+                ticks = [WidgetState(id=one.id, bool_value=True)]
+        if ticks:
+            self.run(*ticks, fragment=self.fragment)
+        return [*ticks, WidgetState(id=self.button("Apply to …").id, trigger_value=True)]
 
 
 def edits(grid: Any, edited_rows: dict[str, Any]) -> WidgetState:

@@ -12,11 +12,12 @@ from sqlalchemy import select, update
 from synchist.causes import State
 from synchist.db.engine import reading, writing
 from synchist.db.types import utc_now
-from synchist.entities import INVOICES
+from synchist.entities import INVOICE_PAYMENTS, INVOICES
 from synchist.ui.causes_page import PAGE
 from synchist.ui.wording import moment
 from tests.conftest import configured
 from tests.ui.desk import Desk
+from tests.ui.stage import COMPLETE, FAILED, PENDING, Stage, Staged
 
 ENTITIES = r"invoice|invoice payment|bill|bill payment"
 MONEY = r"-?[\d,.]+ [A-Z]{3}"
@@ -385,3 +386,68 @@ def test_a_pending_record_says_why_it_waits(analyst_desk: Desk, served: str) -> 
     assert "reason to wait" not in desk.said
     desk.open(f"/record?entity=invoices&id={record}")
     assert f"{reason}. Pending since {moment(since)}." in desk.said
+
+
+# ---------------------------------------------------------------- acting on a cause
+
+NAMED = 'Invalid reference to QuickBooks Customer "Sundial Orchards" in the Invoice'
+
+
+def one_problem(stage: Stage) -> tuple[list[Staged], list[Staged]]:
+    """Two invoices and a payment that failed for one cause, and an invoice that failed for it too
+    and may be in the books."""
+    safe = [*stage.failed(INVOICES, 2, NAMED), *stage.failed(INVOICE_PAYMENTS, 1, NAMED)]
+    held = stage.failed(INVOICES, 1, NAMED, reference="QB-HELD")
+    its = stage.now(safe[0])
+    for one in (*safe, *held):
+        stage.write(one, connection_id=its.connection_id)
+        stage.attempt(one, FAILED, NAMED)
+    return safe, held
+
+
+def test_a_cause_that_is_fixed_is_sent_back_as_a_whole(analyst_desk: Desk, served: str) -> None:
+    desk, stage = analyst_desk, Stage(served)
+    safe, (held,) = one_problem(stage)
+    desk.open_causes()
+    desk.search("Sundial Orchards")
+    desk.click("Fixed it: send all 4 back")
+    dialog = desk.dialog()
+    expect(dialog).to_contain_text("3 invoices and 1 invoice payment")
+    expect(dialog).to_contain_text("1 may already be in the books.")
+    expect(dialog.get_by_role("checkbox", name="I have fixed")).to_be_checked()
+    expect(dialog.get_by_role("button", name="Apply to")).to_have_text("Apply to 3 records")
+    desk.apply(despite_risks=False)
+    latest = stage.latest
+    assert (latest.reason, latest.to_status, latest.requested) == ("fixed", int(PENDING), 3)
+    assert latest.filters.startswith("Causes · Customer “Sundial Orchards” is missing or inactive")
+    assert stage.items(latest.id) == {(one.entity.key, one.id): "applied" for one in safe}
+    assert stage.statuses([*safe, held]) == [PENDING] * 3 + [FAILED]
+    said = re.sub(r"\s+", " ", desk.said)
+    assert "2 invoices and 1 invoice payment moved to Pending after a fix" in said
+    (card,) = cards(desk)  # what was left out
+    assert card.counts == {"invoice": 1}
+
+    # Jobs try them: two pass, one fails again. That is what a fix is worth from now on.
+    for one in safe[1:]:
+        stage.attempt(one, COMPLETE, sync_reference="QB-1")
+    stage.attempt(safe[0], FAILED, NAMED)
+    desk.open_causes()
+    desk.search("Sundial Orchards")
+    groups(desk).get_by_role("button", name="What to do").click()
+    expect(desk.page.get_by_test_id("stPopoverBody")).to_contain_text(
+        "What worked lately: after a fix 67 % of 3 records passed"
+    )
+
+
+def test_a_cause_of_one_record_is_sent_back_without_a_fix(analyst_desk: Desk, served: str) -> None:
+    desk, stage = analyst_desk, Stage(served)
+    error = 'Invalid reference to QuickBooks Customer "Lone Larch" in the Invoice'
+    (record,) = stage.failed(INVOICES, 1, error)
+    desk.open_causes()
+    desk.search("Lone Larch")
+    desk.click("Fixed it: send it back")
+    desk.dialog().get_by_text("I have fixed what caused the errors").click()
+    desk.settle()
+    desk.apply()
+    assert stage.latest.reason is None
+    assert stage.statuses([record]) == [PENDING]

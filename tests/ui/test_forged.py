@@ -86,12 +86,12 @@ def test_a_forged_click_after_the_role_is_gone_is_refused_and_recorded(
         # The dialog opens while the role still holds; it is applied when it does not any more.
         retry = tab.button("Send back to Pending")
         tab.run(ticked, WidgetState(id=retry.id, trigger_value=True))
-        apply = tab.button("Apply to 1 invoice")
+        apply = tab.applying()
         with configured(served), reading() as connection:
             before = queries.total(connection, INVOICES, Filters())
         with configured(served):
             revoke(Principal.command_line("tests"), "analyst", Role.ACCOUNTING_SYNC)
-        tab.run(ticked, WidgetState(id=apply.id, trigger_value=True))
+        tab.run(ticked, *apply)
         assert "lacks the role Accounting Sync" in tab.texts().replace("\\", "")
         assert not re.search(r"\d+ failed invoices", tab.texts())
     with configured(served), reading() as connection:
