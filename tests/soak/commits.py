@@ -53,7 +53,7 @@ def _cut_and_ask_again(
 ) -> None:
     identity, to = new_identity(chance), chance.choice(list(SyncStatus))
     before = versions()
-    selection = some(before, chance, entities=2, share=0.1)
+    selection = some(before, chance, entities=1, share=0.2)
     proxy.armed = cut
     with pytest.raises(DatabaseUnavailable):
         move(principal, identity, selection, to)
