@@ -28,7 +28,7 @@ from synchist.status_changes import Receipt
 from synchist.statuses import ItemOutcome, SyncStatus
 from tests.soak.operations import Versions, configure, move, new_identity, some, stored, versions
 
-OLD, TWICE, HELD = 0.1, 0.05, 0.1
+OLD, TWICE, HELD = 0.1, 0.1, 0.1
 """How often a writer acts on what it read long ago, clicks twice, meets a job in its push."""
 
 Attempt = tuple[str, int]

@@ -8,7 +8,7 @@ from synchist.statuses import ItemOutcome
 from tests.conftest import POSTGRESQL, SQLITE, Database, sign_in
 from tests.soak.race import race
 
-HOW_MANY = {SQLITE: (8, 10_000), POSTGRESQL: (16, 10_000)}
+HOW_MANY = {SQLITE: (8, 20_000), POSTGRESQL: (16, 10_000)}
 """Writers, and the rows that they change together."""
 
 
@@ -24,6 +24,5 @@ def test_nothing_is_lost_and_nobody_waits_for_a_push(database: Database) -> None
     assert outcomes[ItemOutcome.APPLIED] >= changes
     assert outcomes[ItemOutcome.CONFLICTED] > 0
     assert result.tally.attempts
-    assert met["clicked twice"] > 0
     if database.dialect == POSTGRESQL:
         assert outcomes[ItemOutcome.BUSY] > met["held in a push"] > 0
