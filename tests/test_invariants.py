@@ -65,6 +65,12 @@ TAMPERED = {
         ITEM.format("x", 1),
         ITEM.format("y", 1),
     ],
+    "invoice 1: an operation changed another version of it than was seen.": [
+        OPERATION.format("x", 1),
+        "UPDATE invoice SET tms_status = 'Approved' WHERE id = 1",
+        "UPDATE invoice SET sync_status = 0, last_operation_id = 'x' WHERE id = 1",
+        ITEM.format("x", 1),
+    ],
     "invoice 1: a status change touched more than it may.": [
         OPERATION.format("x", 1),
         "UPDATE invoice SET sync_status = 0, amount = 1, last_operation_id = 'x' WHERE id = 1",
