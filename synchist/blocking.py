@@ -46,8 +46,10 @@ def held_up(connection: Connection, document: Entity, ids: Iterable[int]) -> dic
     """
     link = document.applications
     payment, of = BY_KEY[link.other_key].table.c, document.table.c
-    rows = connection.execute(
-        select(of.id, payment.currency, func.count(), func.sum(payment.amount))
+    # Distinct, since a payment may go to one document in several portions.
+    waiting = (
+        select(of.id, payment.id.label("payment_id"), payment.currency, payment.amount)
+        .distinct()
         .select_from(link.table)
         .join(document.table, link.own == of.id)
         .join(BY_KEY[link.other_key].table, link.other == payment.id)
@@ -56,7 +58,12 @@ def held_up(connection: Connection, document: Entity, ids: Iterable[int]) -> dic
             of.sync_status != int(SyncStatus.COMPLETE),
             payment.sync_status != int(SyncStatus.COMPLETE),
         )
-        .group_by(of.id, payment.currency)
+        .subquery()
+    ).c
+    rows = connection.execute(
+        select(waiting.id, waiting.currency, func.count(), func.sum(waiting.amount)).group_by(
+            waiting.id, waiting.currency
+        )
     )
     found: dict[int, Total] = {}
     for record_id, currency, number, amount in rows:

@@ -168,10 +168,11 @@ def _blocking(table: Table, link: Applications) -> Blocking:
         .where(link.own == table.c.id, document.c.sync_status != int(SyncStatus.COMPLETE))
     )
     number = func.min(document.c.number)
-    others = cast(func.count() - 1, String)
+    documents = func.count(document.c.id.distinct())  # one may be paid in several portions
+    others = cast(documents - 1, String)
     words = case(
-        (func.count() == 0, null()),
-        (func.count() == 1, number),
+        (documents == 0, null()),
+        (documents == 1, number),
         else_=number + " and " + others + " more",
     )
     return Blocking(

@@ -6,12 +6,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
+from synchist import problems
 from synchist.accounts import Principal
 from synchist.db.engine import reading
+from synchist.db.tables import charge_line
 from synchist.db.types import moment_text
 from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICE_PAYMENTS, INVOICES, Entity
 from synchist.history import Event, Record, load_events, load_record
-from synchist.status_changes import Change, change_status
+from synchist.status_changes import Change, change_status, undo
 from synchist.statuses import CloseReason, SyncStatus
 from tests.conftest import Database
 from tests.world import EXPIRED, NOT_MAPPED, World, noon
@@ -263,6 +265,142 @@ def test_charges_in_their_order(database: Database, world: World) -> None:
         ]
     for entity in (INVOICE_PAYMENTS, BILL_PAYMENTS):
         assert record_of(entity, world.records(entity.key)["partial"]).charges == ()
+
+
+def holding(charge: int, amount: int, minutes: int = 0) -> str:
+    """What a job found in the books of one charge."""
+    return (
+        "INSERT INTO attempt_line (charge_line_id, sync_at, amount) VALUES"
+        f" ({charge}, '{moment_text(noon(0) + timedelta(minutes=minutes))}', {amount})"
+    )
+
+
+def test_a_charge_beside_what_the_books_hold(database: Database, world: World) -> None:
+    """The last attempt counts, in the order of their time and not of writing."""
+    with reading() as connection:
+        linehaul, fuel = connection.scalars(
+            select(charge_line.c.id)
+            .where(charge_line.c.bill_id == world.bill["failed"])
+            .order_by(charge_line.c.position)
+        )
+
+    def charges(entity: Entity = BILLS, story: str = "failed") -> list[tuple[int | None, ...]]:
+        record = record_of(entity, world.records(entity.key)[story])
+        return [(charge.amount, charge.held, charge.difference) for charge in record.charges]
+
+    assert charges() == [(108_450, None, None), (15_000, None, None)]
+    assert charges(INVOICES, "partial") == [(135_000, 135_000, 0), (15_000, 0, 15_000)]
+    job(
+        database,
+        holding(linehaul, 100_000, 5),
+        holding(linehaul, 1, 3),  # told late
+        holding(linehaul, 2, 4),
+    )
+    assert charges() == [(108_450, 100_000, 8_450), (15_000, None, None)]
+    job(database, holding(fuel, 16_000, 5), holding(fuel, 17_000, 5))  # the same moment
+    assert charges() == [(108_450, 100_000, 8_450), (15_000, 17_000, -2_000)]
+
+
+# ---------------------------------------------------------------- after somebody closed it
+
+
+def closing(world: World, database: Database, *statements: str) -> Event | None:
+    job(database, *statements)
+    return record_of(BILLS, world.bill["closed"]).after_closing
+
+
+def test_an_attempt_on_a_closed_record_shows_until_somebody_acts(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    record = world.bill["closed"]
+    assert closing(world, database) is None
+    found = closing(world, database, attempt(record, COMPLETE))
+    assert found is not None
+    assert (found.after_closing, found.status) == ("Ada Analyst", COMPLETE)
+    # The TMS and later attempts do not answer it.
+    on_hold = f"UPDATE bill SET tms_status = 'On hold' WHERE id = {record}"
+    assert closing(world, database, on_hold) == found
+    assert closing(world, database, attempt(record, FAILED, "'Timeout'", minutes=5)) == found
+    # A person does.
+    move(analyst, record, Change(COMPLETE, CloseReason.RECONCILED))
+    assert closing(world, database) is None
+    found = closing(world, database, attempt(record, FAILED, "'Timeout'", minutes=9))
+    assert found is not None
+    assert (found.after_closing, found.status) == ("Ada", FAILED)
+
+
+def test_an_attempt_on_what_a_job_completed_is_nothing_new(
+    database: Database, world: World
+) -> None:
+    record = world.bill["complete"]
+    job(database, attempt(record, FAILED, "'Timeout'"))
+    assert record_of(BILLS, record).after_closing is None
+    assert {event.after_closing for event in told(BILLS, record)} == {""}
+
+
+def test_a_closing_that_was_taken_back_is_none(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    record = world.bill["failed"]
+    selection = {"bill": {record: 2}}
+    identity = str(uuid4())
+    change_status(analyst, identity, selection, Change(COMPLETE, CloseReason.OTHER))
+    undo(analyst, str(uuid4()), identity)
+    job(database, attempt(record, FAILED, "'Timeout'"))
+    assert record_of(BILLS, record).after_closing is None
+    assert sentences(BILLS, record)[1:3] == [
+        ("Ada", "Complete to Failed (a change taken back)"),
+        ("Ada", "Failed to Complete (Other)"),
+    ]
+
+
+def test_a_retry_after_a_fix_says_so(database: Database, world: World, analyst: Principal) -> None:
+    move(analyst, world.bill["failed"], Change(PENDING, fixed=True))
+    assert sentences(BILLS, world.bill["failed"])[0] == ("Ada", "Failed to Pending (after a fix)")
+
+
+def test_an_event_tells_what_was_before(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    record = world.bill["failed"]
+    job(database, f"UPDATE bill SET number = 'B' WHERE id = {record}")
+    move(analyst, record, Change(PENDING))
+    job(database, attempt(record, COMPLETE))
+    assert [(event.was, event.status) for event in told(BILLS, record)] == [
+        (PENDING, COMPLETE),
+        (FAILED, PENDING),
+        (FAILED, FAILED),
+        (PENDING, FAILED),
+        (None, PENDING),
+    ]
+
+
+def test_an_error_stands_with_the_event_that_brought_it(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    """And what it means, once somebody has read it."""
+    record = world.bill["failed"]
+    job(
+        database,
+        f"UPDATE bill SET number = 'B' WHERE id = {record}",
+        f"UPDATE bill SET sync_error = 'By hand' WHERE id = {record}",
+        attempt(record, FAILED, "'By hand'"),  # the same once more, and an attempt of its own
+    )
+    move(analyst, record, Change(FAILED, note="Look at it"))
+    errors = [None, "By hand", "By hand", None, NOT_MAPPED, None]
+    assert [event.error for event in told(BILLS, record)] == errors
+    assert {event.problem for event in told(BILLS, record)} == {""}
+    while problems.catch_up():
+        pass
+    said = [event.problem for event in told(BILLS, record)]
+    assert [bool(problem) for problem in said] == [bool(error) for error in errors]
+    assert said[4] != said[1] == said[2]
+
+    silent = world.bill["complete"]
+    move(analyst, silent, Change(FAILED, note="Recalled"))
+    assert told(BILLS, silent)[0].error == "Marked as failed by Ada: Recalled"
+    move(analyst, silent, Change(COMPLETE, CloseReason.OTHER))
+    assert told(BILLS, silent)[0].error is None
 
 
 def test_links_lead_both_ways(database: Database, world: World) -> None:
