@@ -28,9 +28,10 @@ def configure(url: str) -> None:
 
 
 def move(principal: Principal, identity: str, selection: Versions, to: SyncStatus) -> Receipt:
-    """Change a status as the page does: the one place here that builds a Change."""
+    """Change a status as the page does, with every risk ticked: the one place here that builds a
+    Change."""
     reason = CloseReason.ALREADY_IN_BOOKS if to is SyncStatus.COMPLETE else None
-    return change_status(principal, identity, selection, Change(to, reason))
+    return change_status(principal, identity, selection, Change(to, reason, accepted=selection))
 
 
 def versions() -> Versions:
