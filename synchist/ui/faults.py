@@ -23,7 +23,9 @@ def show(error: Exception) -> bool:
     """
     st.error(_sentence(error), icon=":material/error:")
     if isinstance(error, NotSignedIn | NotAllowed):
-        st.html('<a href="/sign-in" target="_self">Go to the sign-in page</a>')
+        st.html(
+            '<a href="/sign-in" target="_self" style="color: inherit">Go to the sign-in page</a>'
+        )
     return True
 
 

@@ -162,9 +162,12 @@ def _blocking(record: Record) -> None:
     for link in record.blockers:
         waiting = record.entity.count(link.holds_up.count)
         address = f"/record?entity={other.slug}&id={link.record_id}"
+        name = f"{other.singular} [{plain(link.number)}]({address})"
+        # What is Pending may pass by itself.
+        first = f"Waits for {name}" if link.status is SyncStatus.PENDING else f"Fix {name} first"
         st.markdown(
-            f":material/block: Fix {other.singular} [{plain(link.number)}]({address}) first"
-            f" ({link.status.label}): it unblocks {waiting}, {link.holds_up.money}."
+            f":material/block: {first} ({link.status.label}): it unblocks {waiting},"
+            f" {link.holds_up.money}."
         )
     if record.holds_up.count:
         st.markdown(
@@ -320,15 +323,15 @@ def _events(record: Record) -> None:
 def _event(event: Event) -> tuple[str, ...]:
     """When, what, by whom, and the state after it, as far as each is known."""
     synced = event.synced_amount
-    moved = f"{badge(event.was)} → " if event.was and event.was is not event.status else ""
+    # What a person did says both statuses already.
+    differs = event.was is not event.status and not event.operation_id
+    moved = f"{badge(event.was)} → " if event.was is not None and differs else ""
     return (
         moment(event.at),
         f"**{plain(event.what)}**",
         f"by {plain(event.who)}",
         f"“{plain(event.note)}”" if event.note else "",
-        f"{badge(event.was)} → {badge(event.status)}"
-        if moved and event.was
-        else badge(event.status),
+        f"{moved}{badge(event.status)}",
         f"reference {plain(event.reference)}" if event.reference else "",
         f"amount {money(event.amount, event.currency)}",
         "" if synced is None else f"synced {money(synced, event.currency)}",

@@ -40,4 +40,4 @@ def account_menu(actor: Actor) -> None:
     with st.popover("Account", icon=":material/account_circle:", type="tertiary"):
         st.markdown(f"**{plain(actor.name)}**")
         st.caption(", ".join(sorted(actor.roles)))
-        st.html('<a href="/sign-out" target="_self">Sign out</a>')
+        st.html('<a href="/sign-out" target="_self" style="color: inherit">Sign out</a>')

@@ -34,9 +34,10 @@ TRUSTED_USER_HEADERS = {"X-Synchist-User": "login", "X-Synchist-Session": "sessi
 
 _OPEN = {"/readyz", "/_stcore/health", "/favicon.png", "/favicon.ico"}
 _SIGN_IN = {"/sign-in", "/sign-out"}
-# Of Streamlit's own paths the front end needs these; the rest (metrics, uploads, components, its
-# agent and its own sign-in) is closed to everybody.
+# Of Streamlit's own paths the front end needs these; the rest (metrics, components, its agent and
+# its own sign-in) is closed to everybody.
 _NEEDED = {"/_stcore/health", "/_stcore/host-config"}
+_UPLOADS = "/_stcore/upload_file/"
 _CLOSED = ("/_stcore/", "/component/", "/auth/", "/oauth2callback")
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -109,7 +110,8 @@ class Gate:
         path = scope["path"]
         if path in _OPEN or path.startswith("/static/"):
             return self.app
-        if path.startswith(_CLOSED) and path not in _NEEDED:
+        needed = path in _NEEDED or path.startswith(_UPLOADS)
+        if path.startswith(_CLOSED) and not needed:
             return replies.nothing_here()
         if scope["method"] not in _SAFE_METHODS and not may_change(scope):
             raise CameFromElsewhere

@@ -206,13 +206,6 @@ def as_xlsx(rows: list[list[object]]) -> bytes:
     return content.getvalue()
 
 
-closed_to_uploads = pytest.mark.xfail(
-    reason="the gate answers 404 to /_stcore/upload_file, where the browser sends a file",
-    strict=True,
-)
-
-
-@closed_to_uploads
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_a_list_can_be_uploaded(
     analyst_desk: Desk, stage: Stage, tmp_path: Path, kind: str
@@ -237,7 +230,6 @@ def test_a_list_can_be_uploaded(
     assert held(stage, records) == [(f"UP-{kind}-1", 30), (f"UP-{kind}-2", 125_000)]
 
 
-@closed_to_uploads
 def test_a_file_that_is_none_holds_everything_up(
     analyst_desk: Desk, stage: Stage, tmp_path: Path
 ) -> None:

@@ -29,7 +29,6 @@ PAGES = ["/", "/invoices", "/record?entity=invoices&id=7", "/no/such/page", "/ap
 CLOSED = [
     "/_stcore/metrics",
     "/_stcore/stream",
-    "/_stcore/upload_file/a/b",
     "/_stcore/bidi-components/a",
     "/_stcore/script-health-check",
     "/_stcore/agent/interact",
@@ -62,6 +61,15 @@ def test_an_export_leads_back_to_its_page(people: None, browse: Browse) -> None:
     answer = browse().get("/export/bill_payments.xlsx?bill_payments_status=Pending&x=%26")
     expected = "/sign-in?next=/bill_payments%3Fbill_payments_status%3DPending%26x%3D%2526"
     assert answer.headers["location"] == expected
+
+
+def test_only_who_may_see_the_pages_may_upload(people: None, browse: Browse) -> None:
+    path = "/_stcore/upload_file/no-such-session/1"
+    assert browse().put(path).status_code == 401
+    assert browse("bob").put(path).status_code == 403
+    elsewhere = {"origin": "https://elsewhere.example"}
+    assert browse("ana").put(path, headers=elsewhere).status_code == 403
+    assert browse("ana").put(path).status_code == 200  # the product behind the gate
 
 
 @pytest.mark.parametrize("page", ["/media/abc.png", "/_stcore/host-config"])
