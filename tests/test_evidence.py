@@ -182,9 +182,16 @@ def like_complete(world: World, entity: Entity, story: str = "failed") -> tuple[
     return record, f"{entity.singular.capitalize()} {holder['number']} holds "
 
 
-def of_party(database: Database, entity: Entity, record: int, like: int, **more: object) -> None:
+def of_party(
+    database: Database,
+    entity: Entity,
+    record: int,
+    like: int,
+    of: Entity | None = None,
+    **more: Any,
+) -> None:
     """Give a record the party and connection of another one."""
-    holder = row(entity, like)
+    holder = row(of or entity, like)
     run(
         database,
         sets(
@@ -229,8 +236,9 @@ def test_another_party_connection_or_kind_may_have_the_same_reference(
         "entity": {},
     }[differs]
     of_party(database, BILLS, record, complete, **change)
-    if differs == "entity":
+    if differs == "entity":  # an invoice of the same organization holds it
         run(database, sets(BILLS, complete, {"sync_reference": "moved"}))
+        of_party(database, INVOICES, world.invoice["complete"], record, BILLS)
     closed = closing(BILLS, {record: Evidence(TAKEN)})
     assert why(BILLS, record, closed) == ()
     assert warily(analyst, ticked(BILLS, record), closed).outcomes == {APPLIED: 1}
