@@ -104,7 +104,11 @@ class Record:
         """The documents that hold this payment up."""
         if self.entity.blocking is None or self.fields["sync_status"] == SyncStatus.COMPLETE:
             return ()
-        return tuple(link for link in self.links if link.status is not SyncStatus.COMPLETE)
+        # By id, since a payment may go to a document in several portions.
+        blocking = {
+            link.record_id: link for link in self.links if link.status is not SyncStatus.COMPLETE
+        }
+        return tuple(blocking.values())
 
     @property
     def after_closing(self) -> Event | None:

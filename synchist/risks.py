@@ -39,24 +39,29 @@ class Risk:
 
 
 def of_retry(
-    connection: Connection, selection: Mapping[str, Iterable[int]]
+    connection: Connection, selection: Mapping[str, Iterable[int]], *, undoing: bool = False
 ) -> dict[tuple[str, int], Risk]:
     """The selected records that may already be in the books, by entity key and id.
 
-    A record is at risk where it holds a reference, where another one of the same party, number and
-    amount is Complete, or where its last error says to check the books first.
+    A record is at risk where it holds a reference, where a person has closed it as being in the
+    books (an undo takes just that back), where another one of the same party, number and amount is
+    Complete, or where its last error says to check the books first.
     """
     found: dict[tuple[str, int], Risk] = {}
     for key in sorted(selection):
-        for risk in _of_retry(connection, BY_KEY[key], list(selection[key])):
+        for risk in _of_retry(connection, BY_KEY[key], list(selection[key]), undoing):
             found[key, risk.record_id] = risk
     return found
 
 
-def _of_retry(connection: Connection, entity: Entity, ids: Sequence[int]) -> Iterable[Risk]:
+def _of_retry(
+    connection: Connection, entity: Entity, ids: Sequence[int], undoing: bool
+) -> Iterable[Risk]:
     why: dict[int, list[str]] = defaultdict(list)
     for record_id, reference in _references(connection, entity, ids):
         why[record_id].append(f"The books gave it the reference {reference}")
+    for record_id, reason in () if undoing else _closed(connection, entity, ids):
+        why[record_id].append(f"It was closed as “{CloseReason(reason).label}”")
     for record_id, number, link in _twins(connection, entity, ids):
         where = f" on {link}" if link else ""
         why[record_id].append(
@@ -73,6 +78,17 @@ def _references(connection: Connection, entity: Entity, ids: Sequence[int]) -> S
     return connection.execute(
         select(of.id, of.sync_reference).where(
             of.id.in_(among(connection, ids)), of.sync_reference != ""
+        )
+    ).all()
+
+
+def _closed(connection: Connection, entity: Entity, ids: Sequence[int]) -> Sequence[Any]:
+    """Records of which a person has said that they are in the books."""
+    of = entity.table.c
+    in_the_books = (CloseReason.RECONCILED.value, CloseReason.ALREADY_IN_BOOKS.value)
+    return connection.execute(
+        select(of.id, of.closed_reason).where(
+            of.id.in_(among(connection, ids)), of.closed_reason.in_(in_the_books)
         )
     ).all()
 

@@ -258,7 +258,7 @@ def undo_risks(connection: Connection, selection: Selection) -> dict[tuple[str, 
             )
         )
         pending[key] = [record for record, version in rows if version == versions[record]]
-    return risks.of_retry(connection, pending)
+    return risks.of_retry(connection, pending, undoing=True)
 
 
 # ---------------------------------------------------------------- what is asked

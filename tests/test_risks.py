@@ -176,12 +176,28 @@ def test_what_differs_is_another_document(database: Database, world: World, name
 def test_a_record_is_not_its_own_like(database: Database, world: World) -> None:
     """Closed by hand without a reference; nor is one of another kind."""
     record = world.bill["failed"]
-    warily(OPERATOR, ticked(BILLS, record), to(COMPLETE))
+    warily(OPERATOR, ticked(BILLS, record), Change(COMPLETE, CloseReason.OTHER))
     assert why(BILLS, record) == ()
     invoice = world.invoice["failed"]
     of_bill = {name: row(BILLS, record)[name] for name in ("number", "party_id", "amount")}
     run(database, sets(INVOICES, invoice, of_bill))
     assert why(INVOICES, invoice) == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (CloseReason.RECONCILED, ("It was closed as “Reconciled manually”",)),
+        (CloseReason.ALREADY_IN_BOOKS, ("It was closed as “Already in the accounting system”",)),
+        (CloseReason.WILL_NOT_SYNC, ()),
+    ],
+)
+def test_what_a_person_says_is_in_the_books_is_a_risk(
+    database: Database, world: World, reason: CloseReason, says: tuple[str, ...]
+) -> None:
+    record = world.bill["failed"]
+    warily(OPERATOR, ticked(BILLS, record), Change(COMPLETE, reason))
+    assert why(BILLS, record) == says
 
 
 @every_entity

@@ -1,7 +1,6 @@
 """T5: `kill -9` at each step of an operation: all of it is there or nothing, and asked again it is
 carried out exactly once."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -27,6 +26,7 @@ from tests.soak.operations import (
     configure,
     move,
     new_identity,
+    processes,
     some,
     stored,
     versions,
@@ -120,12 +120,11 @@ def _killed(asked: Asked, number: int) -> str:
 
 def _victim(asked: Asked, kill_at: int | None) -> tuple[Any, list[str]]:
     """Let a process of its own try it; the process once it has ended, and its steps."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    given = (settings().url, engine_module.SAFE_WAL, sender, kill_at, asked)
-    process = context.Process(target=_operate, args=given)
-    process.start()
+    with processes(__name__) as context:
+        receiver, sender = context.Pipe(duplex=False)
+        given = (settings().url, engine_module.SAFE_WAL, sender, kill_at, asked)
+        process = context.Process(target=_operate, args=given)
+        process.start()
     sender.close()  # only the victim's end is left, so that this one ends with it
     steps = []
     with suppress(EOFError):

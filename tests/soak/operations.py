@@ -1,10 +1,15 @@
 """Status changes of many records at a time, as pages make them, and what is stored of each."""
 
+import multiprocessing
 import os
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
+from types import ModuleType
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, func, select, true
@@ -25,6 +30,20 @@ def configure(url: str) -> None:
     """Make a database the configured one of a process that has just begun."""
     os.environ["SYNCHIST_DATABASE_URL"] = url
     settings.cache_clear()
+
+
+@contextmanager
+def processes(preloaded: str) -> Iterator[Any]:
+    """How to start processes that hold a module already. They do not run the main module again,
+    since tests of pages leave one of Streamlit's scripts in its place."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preloaded])
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield context
+    finally:
+        sys.modules["__main__"] = main
 
 
 def move(principal: Principal, identity: str, selection: Versions, to: SyncStatus) -> Receipt:

@@ -5,7 +5,6 @@ records in any order, and moves them. Now and then what it has read is old, or i
 a badly behaved job holds some of its records during their push.
 """
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,16 @@ from synchist.demo.live import Pace, Worker
 from synchist.entities import BY_KEY, Entity
 from synchist.status_changes import Receipt
 from synchist.statuses import ItemOutcome, SyncStatus
-from tests.soak.operations import Versions, configure, move, new_identity, some, stored, versions
+from tests.soak.operations import (
+    Versions,
+    configure,
+    move,
+    new_identity,
+    processes,
+    some,
+    stored,
+    versions,
+)
 
 OLD, TWICE, HELD = 0.1, 0.1, 0.1
 """How often a writer acts on what it read long ago, clicks twice, meets a job in its push."""
@@ -93,23 +101,22 @@ def race(
     with reading() as connection:
         last = connection.scalar(select(func.coalesce(func.max(sync_event.c.id), 0)))
         known = stored(connection).keys()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    stop, changed = context.Event(), context.Value("q", 0)
     began = time.monotonic()
-    with ProcessPoolExecutor(
-        len(writers) + jobs + 1, context, _enter, (url, stop, changed)
-    ) as pool:
-        others = [pool.submit(_run, _sync, seed + n, n, jobs) for n in range(jobs)]
-        others.append(pool.submit(_run, _keep_up))
-        running = [
-            pool.submit(_run, _write, seed + number, principal, goal)
-            for number, principal in enumerate(writers, start=jobs)
-        ]
-        while wait(running, timeout=5).not_done:
-            progress(changed.value)
-        seconds = time.monotonic() - began
-        stop.set()
+    with processes(__name__) as context:
+        stop, changed = context.Event(), context.Value("q", 0)
+        with ProcessPoolExecutor(
+            len(writers) + jobs + 1, context, _enter, (url, stop, changed)
+        ) as pool:
+            others = [pool.submit(_run, _sync, seed + n, n, jobs) for n in range(jobs)]
+            others.append(pool.submit(_run, _keep_up))
+            running = [
+                pool.submit(_run, _write, seed + number, principal, goal)
+                for number, principal in enumerate(writers, start=jobs)
+            ]
+            while wait(running, timeout=5).not_done:
+                progress(changed.value)
+            seconds = time.monotonic() - began
+            stop.set()
     tally = sum((future.result() for future in (*running, *others)), Tally())
     with reading() as connection:
         wrong = [*tally.troubles, *_lost(connection, tally, last, known), *_deadlocks(connection)]

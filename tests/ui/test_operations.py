@@ -161,7 +161,7 @@ def test_details_say_what_became_of_each_record(analyst_desk: Desk, stage: Stage
     stage.attempt(again, FAILED, MISSING)
     desk.open_causes()  # so that the new failure is diagnosed
     desk.open(f"/operations?id={identity}")
-    assert "1 bill and 3 invoices moved to Pending after a fix" in flat(desk.said)
+    assert "3 invoices and 1 bill moved to Pending after a fix" in flat(desk.said)
     assert "“all **four**”" in desk.said
     rows = {
         row[0]: row[3:]
