@@ -257,7 +257,7 @@ def test_closing_does_not_make_the_last_error_safe(database: Database, world: Wo
     """A person closed it without a reference, and somebody sends it back: diagnosed or not."""
     record = world.bill["failed"]
     run(database, attempt(BILLS, record, DUPLICATE))
-    warily(OPERATOR, ticked(BILLS, record), to(COMPLETE))
+    warily(OPERATOR, ticked(BILLS, record), Change(COMPLETE, CloseReason.OTHER))
     assert why(BILLS, record) == (CHECK,)
     diagnosed()
     assert row(BILLS, record)["problem_id"] is None
