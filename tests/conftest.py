@@ -60,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since tests in a browser mostly wait for it."""
+    return (os.cpu_count() or 1) + 1
+
+
 # ---------------------------------------------------------------- databases
 
 

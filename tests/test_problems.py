@@ -223,7 +223,7 @@ def test_a_person_who_moves_a_record_leaves_its_problem_while_its_error_shows(
     for seen, (change, expected) in enumerate(
         (
             (Change(PENDING), before),
-            (Change(COMPLETE, CloseReason.ALREADY_IN_BOOKS), None),
+            (Change(COMPLETE, CloseReason.OTHER), None),
             (Change(PENDING), UNDIAGNOSED),
         ),
         2,
