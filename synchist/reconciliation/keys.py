@@ -25,7 +25,7 @@ EXACT, WRITTEN, MEMO, LOOSE = range(4)
 """How a line gives a key: as it stands; with another prefix, punctuation or zeros; among other
 words; as bare digits where the TMS has letters before them, or the other way round."""
 
-MOST = 36
+MOST = 100
 """Pairs that one key may give. A key that more lines and records share tells them not apart."""
 
 _PREFIX = (
@@ -76,104 +76,96 @@ class Edges:
 
 
 class Keys:
-    """The keys of all lines and records, prepared as far as they are needed."""
+    """The keys of all lines and records, prepared as far as they are needed.
 
-    def __init__(self, documents: pd.DataFrame, records: pd.DataFrame) -> None:
+    `line_party` and `record_party` are codes of `Parties`; they tell apart what shares a number
+    with too many.
+    """
+
+    def __init__(
+        self,
+        documents: pd.DataFrame,
+        records: pd.DataFrame,
+        line_party: Ints,
+        record_party: Ints,
+    ) -> None:
         self._reference = _upper(documents["reference"])
         self._also = documents["also"]
         self._of = {
             kind: _upper(records[name]) for kind, name in enumerate(KINDS) if name in records
         }
+        self._line_party, self._record_party = line_party, record_party
 
-    def exact(self, line_party: Ints, record_party: Ints) -> Edges:
+    def exact(self) -> Edges:
         """Where the reference is, in any case, the one of the books or the number of the TMS."""
-        lines = np.arange(len(self._reference))
-        return Edges.of(
-            NONE,
-            *(
-                self._joined(lines, self._reference, kind, EXACT, line_party, record_party)
-                for kind in self._of
-                if kind < 2
-            ),
-        )
+        lines, parts = np.arange(len(self._reference)), [NONE]
+        for kind in [kind for kind in self._of if kind < 2]:
+            left, right = _codes(self._reference, self._of[kind])
+            at, to, group = self._paired(lines, left, None, right)
+            texts = self._reference.take(pa.array(at))
+            form = np.full(len(at), EXACT)
+            parts.append(_edges(at, to, kind, form, group, texts))
+        return Edges.of(*parts)
 
     def near(self, free_lines: Flags, free_records: Flags) -> Edges:
         """Where keys are written in another way, of lines or records that are still free."""
         lines, records = np.flatnonzero(free_lines), np.flatnonzero(free_records)
+        everywhere = np.arange(len(self._reference))
+        of_free = self._reference.take(pa.array(lines))
+        owners, tokens = self._tokens(lines)
         parts = [NONE]
         for kind in self._of:
-            parts.append(self._written(lines, None, kind))
+            parts.append(self._same_digits(lines, of_free, None, kind, WRITTEN))
+            parts.append(self._same_digits(owners, tokens, None, kind, MEMO))
             if kind < 2:
-                parts.append(self._written(None, records, kind))
-        owners, tokens = self._tokens(lines)
-        for kind in self._of:
-            parts.append(self._same_digits(owners, tokens, None, kind, memo=True))
+                parts.append(self._same_digits(everywhere, self._reference, records, kind, WRITTEN))
         return Edges.of(*parts)
 
-    def _written(self, lines: Ints | None, records: Ints | None, kind: int) -> Edges:
-        owners = np.arange(len(self._reference)) if lines is None else lines
-        texts = self._reference if lines is None else self._reference.take(pa.array(lines))
-        return self._same_digits(owners, texts, records, kind, memo=False)
-
     def _same_digits(
-        self, owners: Ints, texts: pa.Array, records: Ints | None, kind: int, memo: bool
+        self, lines: Ints, texts: pa.Array, records: Ints | None, kind: int, form: int
     ) -> Edges:
         """However a number is written, its digits are the same: join by them, then look."""
-        if not len(owners) or (records is not None and not len(records)):
-            return NONE
         theirs = self._of[kind]
         theirs = theirs if records is None else theirs.take(pa.array(records))
-        left, right = _codes(_digits(texts), _digits(theirs))
-        at, to, _ = _join(left, right)
-        if not len(at):
+        if texts.null_count == len(texts) or theirs.null_count == len(theirs):
             return NONE
+        left, right = _codes(_digits(texts), _digits(theirs))
+        at, to, group = self._paired(lines, left, records, right)
         ours, its = texts.take(pa.array(at)), theirs.take(pa.array(to))
         core, other = _core(ours), _core(its)
         same = _flags(pc.equal(ours, its)) | _flags(pc.equal(core, other))
         bare = _flags(pc.or_(_is_bare(core), _is_bare(other)))
-        form = np.where(same, MEMO if memo else WRITTEN, LOOSE)
-        keep = same | (bare & (not memo))
+        forms = np.where(same, form, LOOSE)
         record = to if records is None else records[to]
-        return _edges(owners[at], record, kind, form, core, other).only(keep)
+        edges = _edges(lines[at], record, kind, forms, group, core, other)
+        return edges.only(same | (bare & (form == WRITTEN)))
 
-    def _joined(
-        self,
-        lines: Ints,
-        texts: pa.Array,
-        kind: int,
-        form: int,
-        line_party: Ints,
-        record_party: Ints,
-    ) -> Edges:
-        left, right = _codes(texts, self._of[kind])
+    def _paired(
+        self, lines: Ints, left: Ints, records: Ints | None, right: Ints
+    ) -> tuple[Ints, Ints, Flags]:
+        """Positions of pairs with the same code, and which of them stand for many more.
+
+        What too many share is told apart by the party; where that is not enough, each is tied to
+        the first of the other side.
+        """
         at, to, heavy = _join(left, right)
-        edges = _edges(lines[at], to, kind, np.full(len(at), form), texts.take(pa.array(at)))
         if not heavy.any():
-            return edges
-        return Edges.of(edges, self._stars(left, right, heavy, kind, line_party, record_party))
-
-    def _stars(
-        self,
-        left: Ints,
-        right: Ints,
-        heavy: Flags,
-        kind: int,
-        line_party: Ints,
-        record_party: Ints,
-    ) -> Edges:
-        """All that share a key and a party, each tied to the first of the other side."""
-        lines = np.flatnonzero((left >= 0) & heavy[left] & (line_party >= 0))
-        records = np.flatnonzero((right >= 0) & heavy[right] & (record_party >= 0))
-        of_line = pd.Series(lines, _pair(left[lines], line_party[lines]))
-        of_record = pd.Series(records, _pair(right[records], record_party[records]))
-        one = of_line[~of_line.index.duplicated()]
-        other = of_record[~of_record.index.duplicated()]
-        a, b = of_line[of_line.index.isin(other.index)], of_record[of_record.index.isin(one.index)]
-        line = np.concatenate((a.to_numpy(), one.loc[b.index].to_numpy()))
-        record = np.concatenate((other.loc[a.index].to_numpy(), b.to_numpy()))
-        texts = self._reference.take(pa.array(line))
-        stars = _edges(line, record, kind, np.full(len(line), EXACT), texts)
-        return Edges(*list(stars._columns())[:-1], np.ones(len(line), bool))
+            return at, to, np.zeros(len(at), bool)
+        ours = self._line_party[lines]
+        its = self._record_party if records is None else self._record_party[records]
+        one = np.flatnonzero((left >= 0) & heavy[left] & (ours >= 0))
+        other = np.flatnonzero((right >= 0) & heavy[right] & (its >= 0))
+        wide = int(self._record_party.max(initial=0)) + 1
+        code = np.concatenate((left[one] * wide + ours[one], right[other] * wide + its[other]))
+        code = np.unique(code, return_inverse=True)[1]
+        mine, yours = code[: len(one)], code[len(one) :]
+        more, others, heavy = _join(mine, yours)
+        stars = tied(mine, yours, heavy)
+        return (
+            np.concatenate((at, one[more], one[stars[0]])),
+            np.concatenate((to, other[others], other[stars[1]])),
+            np.repeat((False, True), (len(at) + len(more), len(stars[0]))),
+        )
 
     def _tokens(self, lines: Ints) -> tuple[Ints, pa.Array]:
         """The words with digits of what else a line says, each with its line."""
@@ -193,7 +185,9 @@ class Keys:
         return np.concatenate(owners), _usable(pa.concat_arrays(words))
 
 
-def _edges(line: Ints, record: Ints, kind: int, form: Ints, *texts: pa.Array) -> Edges:
+def _edges(
+    line: Ints, record: Ints, kind: int, form: Ints, group: Flags, *texts: pa.Array
+) -> Edges:
     lengths = [_ints(pc.utf8_length(text)) for text in texts]
     return Edges(
         line.astype(np.int64),
@@ -202,12 +196,8 @@ def _edges(line: Ints, record: Ints, kind: int, form: Ints, *texts: pa.Array) ->
         form,
         np.minimum.reduce(lengths),
         _flags(pc.match_substring_regex(_core(texts[0]), r"[A-Z].*[0-9]{4}|.{9}")),
-        np.zeros(len(line), bool),
+        group,
     )
-
-
-def _pair(one: Ints, other: Ints) -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([one, other])
 
 
 # ---------------------------------------------------------------- texts
@@ -277,6 +267,17 @@ def _join(left: Ints, right: Ints) -> tuple[Ints, Ints, Flags]:
     pairs = np.repeat(at, counts)
     within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
     return pairs, order[np.repeat(start[left[at]], counts) + within], heavy
+
+
+def tied(left: Ints, right: Ints, which: Flags) -> tuple[Ints, Ints]:
+    """Positions of pairs that hold together all that share one of those codes, without all the
+    pairs that this could give: each is tied to the first of the other side."""
+    ends = []
+    for one, other in ((left, right), (right, left)):
+        codes, first = np.unique(other, return_index=True)
+        inside = np.flatnonzero(which[one])
+        ends.append((inside, first[np.searchsorted(codes, one[inside])]))
+    return np.concatenate((ends[0][0], ends[1][1])), np.concatenate((ends[0][1], ends[1][0]))
 
 
 def _ints(array: pa.Array) -> Ints:

@@ -92,7 +92,7 @@ def match(documents: pd.DataFrame, records: pd.DataFrame, scope: Scope) -> pd.Da
     lines.party = _by_name(lines, parties.recognize(lines.names))
     found.party = _by_name(found, parties.codes(found.names))
     cases = _Cases(lines, found)
-    _by_keys(cases, Keys(documents, records))
+    _by_keys(cases, Keys(documents, records, lines.party, found.party))
     _by_sums(cases, _expected(records))
     return _Result(cases, records, scope).frame()
 
@@ -313,7 +313,7 @@ def _components(one: Ints, other: Ints) -> Ints:
 
 def _by_keys(cases: _Cases, all_keys: Keys) -> None:
     """Pairs by a key first, the surest first; then what a key or the party suggests."""
-    edges = all_keys.exact(cases.lines.party, cases.records.party)
+    edges = all_keys.exact()
     exact = _Judged(edges, cases)
     _agreeing(cases, exact, 0)
     if _learn(cases):
@@ -485,7 +485,8 @@ def _near_in_time(cases: _Cases, may: Flags) -> tuple[Ints, Ints]:
         found.append((ours[fits], its[fits]))
         if days == SUGGESTED[-1]:
             several = (of_line > 0) & (of_record > 0) & ~single
-            found.append(_tied(at, (line, record), several))
+            ends = keys.tied(line, record, several)
+            found.append((at[0][ends[0]], at[1][ends[1]]))
         at = [at[0][~single[line]], at[1][~single[record]]]
     return (
         np.concatenate([one for one, _ in found]),
@@ -509,20 +510,6 @@ def _clusters(cases: _Cases, at: Ints, to: Ints, days: int) -> tuple[Ints, Ints]
     label = np.empty(len(order), np.int64)
     label[order] = np.cumsum(new)
     return label[: len(at)], label[len(at) :]
-
-
-def _tied(at: Sequence[Ints], labels: tuple[Ints, Ints], which: Flags) -> tuple[Ints, Ints]:
-    """Pairs that hold those clusters together, without all the pairs that they could give."""
-    ends: list[tuple[Ints, Ints]] = []
-    for one, other in ((0, 1), (1, 0)):
-        clusters, first = np.unique(labels[other], return_index=True)
-        inside = which[labels[one]]
-        place = np.searchsorted(clusters, labels[one][inside])
-        ends.append((at[one][inside], at[other][first[place]]))
-    return (
-        np.concatenate((ends[0][0], ends[1][1])),
-        np.concatenate((ends[0][1], ends[1][0])),
-    )
 
 
 def _by_sums(cases: _Cases, expected: Flags) -> None:
