@@ -31,6 +31,8 @@ MOST = 100
 _PREFIX = (
     r"(?:INVOICE|INV|BILL|PRO|PAYMENT|PYMT|PMT|CHECK|CHK|CK|LOAD|LD|SHIPMENT|SHP|REF|NUMBER|NUM|NO)"
 )
+_BEFORE = " 0ABCDEFGHIJKLMNOPQRSTUVWXYZ#-_./:"
+_NULL = pa.scalar(None, pa.large_string())
 _MANGLED = r"^[0-9](\.[0-9]+)?E\+[0-9]+$"
 """What a spreadsheet makes of a long number: the digits are lost."""
 
@@ -39,9 +41,8 @@ _MANGLED = r"^[0-9](\.[0-9]+)?E\+[0-9]+$"
 class Edges:
     """Pairs of a line and a record that share a key, by position, and by which one.
 
-    `kind` counts through KINDS, `form` is EXACT to LOOSE, `length` is that of the shorter key and
-    `distinctive` whether it is one that nobody else would use. `group` marks pairs that stand for
-    more than MOST with the same key and party.
+    `kind` counts through KINDS, `form` is EXACT to LOOSE, `length` is the number of digits, without
+    leading zeros. `group` marks pairs that stand for more than MOST with the same key and party.
     """
 
     line: Ints
@@ -49,7 +50,6 @@ class Edges:
     kind: Ints
     form: Ints
     length: Ints
-    distinctive: Flags
     group: Flags
 
     def __len__(self) -> int:
@@ -60,8 +60,7 @@ class Edges:
         return Edges(*(column[which] for column in self._columns()))
 
     def _columns(self) -> Iterator[Any]:
-        yield from (self.line, self.record, self.kind, self.form, self.length)
-        yield from (self.distinctive, self.group)
+        yield from (self.line, self.record, self.kind, self.form, self.length, self.group)
 
     @staticmethod
     def of(*parts: "Edges") -> "Edges":
@@ -72,7 +71,7 @@ class Edges:
         order = np.lexsort((edges.kind, edges.form, pair))
         first = np.ones(len(pair), bool)
         first[1:] = pair[order][1:] != pair[order][:-1]
-        return edges.only(order[first])
+        return edges if first.all() else edges.only(order[first])
 
 
 class Keys:
@@ -89,10 +88,12 @@ class Keys:
         line_party: Ints,
         record_party: Ints,
     ) -> None:
-        self._reference = _upper(documents["reference"])
+        self._reference = _Texts(_upper(documents["reference"]))
         self._also = documents["also"]
         self._of = {
-            kind: _upper(records[name]) for kind, name in enumerate(KINDS) if name in records
+            kind: _Texts(_upper(records[name]))
+            for kind, name in enumerate(KINDS)
+            if name in records
         }
         self._line_party, self._record_party = line_party, record_party
 
@@ -100,44 +101,53 @@ class Keys:
         """Where the reference is, in any case, the one of the books or the number of the TMS."""
         lines, parts = np.arange(len(self._reference)), [NONE]
         for kind in [kind for kind in self._of if kind < 2]:
-            left, right = _codes(self._reference, self._of[kind])
+            left, right = _codes(self._reference.keys, self._of[kind].keys)
             at, to, group = self._paired(lines, left, None, right)
-            texts = self._reference.take(pa.array(at))
-            form = np.full(len(at), EXACT)
-            parts.append(_edges(at, to, kind, form, group, texts))
+            form, length = np.full(len(at), EXACT), self._reference.lengths[at]
+            parts.append(Edges(at, to, np.full(len(at), kind), form, length, group))
         return Edges.of(*parts)
 
     def near(self, free_lines: Flags, free_records: Flags) -> Edges:
         """Where keys are written in another way, of lines or records that are still free."""
         lines, records = np.flatnonzero(free_lines), np.flatnonzero(free_records)
         everywhere = np.arange(len(self._reference))
-        of_free = self._reference.take(pa.array(lines))
         owners, tokens = self._tokens(lines)
         parts = [NONE]
-        for kind in self._of:
-            parts.append(self._same_digits(lines, of_free, None, kind, WRITTEN))
-            parts.append(self._same_digits(owners, tokens, None, kind, MEMO))
+        for kind, theirs in self._of.items():
+            of_free = self._reference.take(lines)
+            parts.append(self._same_digits(lines, of_free, None, theirs, kind, WRITTEN))
+            parts.append(self._same_digits(owners, tokens, None, theirs, kind, MEMO))
             if kind < 2:
-                parts.append(self._same_digits(everywhere, self._reference, records, kind, WRITTEN))
+                its = theirs.take(records)
+                parts.append(
+                    self._same_digits(everywhere, self._reference, records, its, kind, WRITTEN)
+                )
         return Edges.of(*parts)
 
+    def distinctive(self, edges: Edges) -> Flags:
+        """Whether the record's key is one that nobody else would use."""
+        found = np.zeros(len(edges), bool)
+        for kind, texts in self._of.items():
+            here = np.flatnonzero(edges.kind == kind)
+            core = _core(texts.keys.take(pa.array(edges.record[here])))
+            found[here] = _flags(pc.match_substring_regex(core, "[A-Z].*[0-9]{4}|.{9}"))
+        return found
+
     def _same_digits(
-        self, lines: Ints, texts: pa.Array, records: Ints | None, kind: int, form: int
+        self, lines: Ints, ours: "_Texts", records: Ints | None, its: "_Texts", kind: int, form: int
     ) -> Edges:
         """However a number is written, its digits are the same: join by them, then look."""
-        theirs = self._of[kind]
-        theirs = theirs if records is None else theirs.take(pa.array(records))
-        if texts.null_count == len(texts) or theirs.null_count == len(theirs):
-            return NONE
-        left, right = _codes(_digits(texts), _digits(theirs))
+        left, right = _codes(ours.digits, its.digits)
         at, to, group = self._paired(lines, left, records, right)
-        ours, its = texts.take(pa.array(at)), theirs.take(pa.array(to))
-        core, other = _core(ours), _core(its)
-        same = _flags(pc.equal(ours, its)) | _flags(pc.equal(core, other))
-        bare = _flags(pc.or_(_is_bare(core), _is_bare(other)))
-        forms = np.where(same, form, LOOSE)
+        if not len(at):
+            return NONE
+        one, other = ours.keys.take(pa.array(at)), its.keys.take(pa.array(to))
+        core, its_core = _core(one), _core(other)
+        same = _flags(pc.equal(one, other)) | _flags(pc.equal(core, its_core))
+        bare = _flags(pc.or_(_is_bare(core), _is_bare(its_core)))
         record = to if records is None else records[to]
-        edges = _edges(lines[at], record, kind, forms, group, core, other)
+        forms = np.where(same, form, LOOSE)
+        edges = Edges(lines[at], record, np.full(len(at), kind), forms, ours.lengths[at], group)
         return edges.only(same | (bare & (form == WRITTEN)))
 
     def _paired(
@@ -167,57 +177,64 @@ class Keys:
             np.repeat((False, True), (len(at) + len(more), len(stars[0]))),
         )
 
-    def _tokens(self, lines: Ints) -> tuple[Ints, pa.Array]:
+    def _tokens(self, lines: Ints) -> tuple[Ints, "_Texts"]:
         """The words with digits of what else a line says, each with its line."""
         also = _upper(self._also.iloc[lines])
-        reference = self._reference.take(pa.array(lines))
+        reference = self._reference.keys.take(pa.array(lines))
         several = pc.match_substring_regex(reference, r"[\s,;&|]")
-        reference = pc.if_else(several, reference, pa.scalar(None, pa.large_string()))
-        owners, words = [], []
+        reference = pc.if_else(several, reference, _NULL)
+        owners, words = [np.empty(0, np.int64)], [pa.array([], pa.large_string())]
         for texts in (also, reference):
-            if texts.null_count == len(texts):
-                continue
-            split = pc.split_pattern_regex(texts, r"[\s,;:&|()]+")
-            owners.append(lines[_ints(pc.list_parent_indices(split))])
-            words.append(pc.list_flatten(split))
-        if not words:
-            return np.empty(0, np.int64), pa.array([], pa.large_string())
-        return np.concatenate(owners), _usable(pa.concat_arrays(words))
-
-
-def _edges(
-    line: Ints, record: Ints, kind: int, form: Ints, group: Flags, *texts: pa.Array
-) -> Edges:
-    lengths = [_ints(pc.utf8_length(text)) for text in texts]
-    return Edges(
-        line.astype(np.int64),
-        record.astype(np.int64),
-        np.full(len(line), kind),
-        form,
-        np.minimum.reduce(lengths),
-        _flags(pc.match_substring_regex(_core(texts[0]), r"[A-Z].*[0-9]{4}|.{9}")),
-        group,
-    )
+            if texts.null_count < len(texts):
+                split = pc.split_pattern_regex(texts, r"[\s,;:&|()]+")
+                owners.append(lines[_ints(pc.list_parent_indices(split))])
+                words.append(pc.list_flatten(split))
+        return np.concatenate(owners), _Texts(pa.concat_arrays(words))
 
 
 # ---------------------------------------------------------------- texts
 
 
+class _Texts:
+    """Numbers as they are written, in capitals, and their digits; what can be no key is missing.
+
+    A key has a digit other than 0, and is not what a spreadsheet has made of a long number.
+    """
+
+    def __init__(self, keys: pa.Array) -> None:
+        self.digits = _digits(keys)
+        self.keys = pc.if_else(pc.is_valid(self.digits), keys, _NULL)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def lengths(self) -> Ints:
+        return _ints(pc.utf8_length(self.digits).fill_null(0))
+
+    def take(self, places: Ints) -> "_Texts":
+        """Those of them."""
+        return _Texts(self.keys.take(pa.array(places)))
+
+
 def _upper(texts: "pd.Series[Any]") -> pa.Array:
-    """Texts as Arrow has them, in capitals; what can be no key is missing."""
     array = pa.array(texts, pa.large_string(), from_pandas=True)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    return _usable(pc.utf8_upper(pc.utf8_trim_whitespace(array)))
+    return pc.utf8_upper(pc.utf8_trim_whitespace(array))
 
 
-def _usable(texts: pa.Array) -> pa.Array:
-    """A key has a digit other than 0, and is not what a spreadsheet has made of a long number."""
-    key = pc.match_substring_regex(texts, "[1-9]")
-    mangled = pc.match_substring(texts, "E+")
-    if pc.any(mangled).as_py():
-        key = pc.and_not(key, pc.match_substring_regex(texts, _MANGLED))
-    return pc.if_else(key, texts, pa.scalar(None, pa.large_string()))
+def _digits(texts: pa.Array) -> pa.Array:
+    """The digits alone, without leading zeros; missing where that leaves nothing."""
+    # Most have letters before the digits and nothing else: these need no regular expression.
+    digits = pc.ascii_ltrim(texts, _BEFORE)
+    other = pc.invert(pc.ascii_is_decimal(digits))
+    odd = texts.filter(other)
+    if len(odd):
+        odd = pc.if_else(pc.match_substring_regex(odd, _MANGLED), _NULL, odd)
+        odd = pc.replace_substring_regex(odd, r"\.0+$|[^0-9]+", "")
+        digits = pc.replace_with_mask(digits, other, pc.ascii_ltrim(odd, "0"))
+    return pc.if_else(pc.equal(digits, ""), _NULL, digits)
 
 
 def _core(texts: pa.Array) -> pa.Array:
@@ -234,20 +251,16 @@ def _is_bare(core: pa.Array) -> pa.Array:
     return pc.match_substring_regex(core, "^[0-9]+$")
 
 
-def _digits(texts: pa.Array) -> pa.Array:
-    texts = pc.replace_substring_regex(texts, r"\.0+$|[^0-9]+", "")
-    return pc.utf8_ltrim(texts, "0")
-
-
 # ---------------------------------------------------------------- joins
 
 
 def _codes(left: pa.Array, right: pa.Array) -> tuple[Ints, Ints]:
-    """A number for each text, the same for the same; -1 where it is missing."""
-    both = pa.chunked_array([left, right]).combine_chunks()
-    indices = both.dictionary_encode().indices.fill_null(-1)
-    codes = _ints(indices)
-    return codes[: len(left)], codes[len(left) :]
+    """A number for each text, the same for the same; -1 for what is not on both sides."""
+    small, large = sorted((left, right), key=len)
+    coded = small.dictionary_encode()
+    ours = _ints(coded.indices.fill_null(-1))
+    its = _ints(pc.index_in(large, value_set=coded.dictionary, skip_nulls=True).fill_null(-1))
+    return (ours, its) if small is left else (its, ours)
 
 
 def _join(left: Ints, right: Ints) -> tuple[Ints, Ints, Flags]:
@@ -256,17 +269,23 @@ def _join(left: Ints, right: Ints) -> tuple[Ints, Ints, Flags]:
     Codes count from 0; -1 is paired with nothing.
     """
     codes = max(left.max(initial=-1), right.max(initial=-1)) + 1
-    ours = np.bincount(left[left >= 0], minlength=codes)
-    theirs = np.bincount(right[right >= 0], minlength=codes)
+    mine, its = np.flatnonzero(left >= 0), np.flatnonzero(right >= 0)
+    ours, theirs = (
+        np.bincount(left[mine], minlength=codes),
+        np.bincount(right[its], minlength=codes),
+    )
     heavy = ours * theirs > MOST
-    order = np.argsort(right, kind="stable")
-    order = order[np.searchsorted(right[order], 0) :]
-    start = np.cumsum(theirs) - theirs
-    at = np.flatnonzero((left >= 0) & (theirs[left] > 0) & ~heavy[left]) if codes else left[:0]
+    if theirs.max(initial=0) > 1:
+        its = its[np.argsort(right[its], kind="stable")]
+        start = np.cumsum(theirs) - theirs
+    else:
+        start = np.zeros(codes, np.int64)
+        start[right[its]] = np.arange(len(its))
+    at = mine[(theirs[left[mine]] > 0) & ~heavy[left[mine]]]
     counts = theirs[left[at]]
     pairs = np.repeat(at, counts)
     within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return pairs, order[np.repeat(start[left[at]], counts) + within], heavy
+    return pairs, its[np.repeat(start[left[at]], counts) + within], heavy
 
 
 def tied(left: Ints, right: Ints, which: Flags) -> tuple[Ints, Ints]:
@@ -289,4 +308,4 @@ def _flags(array: pa.Array) -> Flags:
 
 
 _NO = np.empty(0, np.int64)
-NONE = Edges(_NO, _NO, _NO, _NO, _NO, np.empty(0, bool), np.empty(0, bool))
+NONE = Edges(_NO, _NO, _NO, _NO, _NO, np.empty(0, bool))

@@ -186,8 +186,8 @@ class _Judged:
     """Pairs that share a key, and what that counts for: their `verdict`, and whether the amounts
     are `equal`. `rank` orders the kinds of keys, the best is 0."""
 
-    def __init__(self, edges: Edges, cases: "_Cases") -> None:
-        self.edges, self._cases = edges, cases
+    def __init__(self, edges: Edges, cases: "_Cases", all_keys: Keys) -> None:
+        self.edges, self._cases, self._keys = edges, cases, all_keys
         ours, its = cases.lines, cases.records
         line, record = edges.line, edges.record
         self.equal = cases.comparable(line, record) & (ours.amount[line] == its.amount[record])
@@ -220,9 +220,11 @@ class _Judged:
         # The same party: the amount may differ, unless the key stands among other words.
         by_party = same & (equal | (close & long & (~memo | of_load)))
         by_amount = ~other & equal & close & long
-        by_itself = exact & (party == BLANK) & edges.distinctive & close
+        distinctive = exact & ~same
+        distinctive[distinctive] = self._keys.distinctive(edges.only(distinctive))
+        by_itself = distinctive & (party == BLANK) & close
         decisive = (by_party | by_amount | by_itself) & ~edges.group
-        hint = same | equal | (exact & (edges.distinctive | (party == BLANK)))
+        hint = same | equal | distinctive | (exact & (party == BLANK))
         verdict = np.where(decisive, _DECISIVE, np.where(hint, _WEAK, _NO))
         # Whose number is exactly one record's is no other's because of its memo.
         owned = np.full(cases.lines.count, -1)
@@ -314,14 +316,14 @@ def _components(one: Ints, other: Ints) -> Ints:
 def _by_keys(cases: _Cases, all_keys: Keys) -> None:
     """Pairs by a key first, the surest first; then what a key or the party suggests."""
     edges = all_keys.exact()
-    exact = _Judged(edges, cases)
+    exact = _Judged(edges, cases, all_keys)
     _agreeing(cases, exact, 0)
     if _learn(cases):
-        exact = _Judged(edges, cases)
+        exact = _Judged(edges, cases, all_keys)
         _agreeing(cases, exact, 0)
     lines, records = cases.lines, cases.records
     rest = edges.only(lines.free[edges.line] | records.free[edges.record])
-    judged = _Judged(Edges.of(rest, all_keys.near(lines.free, records.free)), cases)
+    judged = _Judged(Edges.of(rest, all_keys.near(lines.free, records.free)), cases, all_keys)
     for rank in range(6):
         _agreeing(cases, judged, rank)
         _twice(cases, judged, rank)

@@ -52,12 +52,13 @@ class Parties:
     def __init__(self, names: Iterable[str]) -> None:
         exact = dict.fromkeys(folded for name in names if (folded := _folded(name)))
         self._exact = {name: code for code, name in enumerate(exact)}
-        spellings = Counter(plain(name) for name in exact)
+        plainly = {name: plain(name) for name in exact}
+        spellings = Counter(plainly.values())
         # Two parties that differ only in their legal form are told apart by the whole name alone.
         self._plain = {
-            spelling: code
-            for name, code in self._exact.items()
-            if (spelling := plain(name)) and spellings[spelling] == 1
+            spelling: self._exact[name]
+            for name, spelling in plainly.items()
+            if spelling and spellings[spelling] == 1
         }
 
     def codes(self, names: Sequence[str]) -> list[int]:
@@ -81,7 +82,7 @@ class Parties:
         if folded in self._exact:
             return self._exact[folded]
         # Parent:Sub is a customer under a customer; the TMS knows one of the two.
-        for part in (name, *reversed(name.split(":"))):
+        for part in dict.fromkeys((name, *reversed(name.split(":")))):
             code = self._plain.get(plain(part))
             if code is not None:
                 return code
