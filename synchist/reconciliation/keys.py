@@ -21,9 +21,9 @@ KINDS: Mapping[str, str] = {
 }
 """The columns of a record that hold a key, the best first, and how a match by them is named."""
 
-EXACT, WRITTEN, MEMO, LOOSE = range(4)
+EXACT, WRITTEN, MEMO, BARE, LOOSE = range(5)
 """How a line gives a key: as it stands; with another prefix, punctuation or zeros; among other
-words; as bare digits where the TMS has letters before them, or the other way round."""
+words; as digits alone where the other side has letters before them; with other letters."""
 
 MOST = 100
 """Pairs that one key may give. A key that more lines and records share tells them not apart."""
@@ -33,6 +33,7 @@ _PREFIX = (
 )
 _BEFORE = " 0ABCDEFGHIJKLMNOPQRSTUVWXYZ#-_./:"
 _NULL = pa.scalar(None, pa.large_string())
+_PREFIXES = rf"^[^A-Z0-9]*(?:{_PREFIX}(?:[^A-Z0-9]*(?:NO|NUM|NR))?[^A-Z0-9]+)*(?:{_PREFIX}([0-9]))?"
 _MANGLED = r"^[0-9](\.[0-9]+)?E\+[0-9]+$"
 """What a spreadsheet makes of a long number: the digits are lost."""
 
@@ -97,6 +98,11 @@ class Keys:
         }
         self._line_party, self._record_party = line_party, record_party
 
+    @property
+    def numbered(self) -> Flags:
+        """Which lines have a number of their own."""
+        return _flags(pc.is_valid(self._reference.keys))
+
     def exact(self) -> Edges:
         """Where the reference is, in any case, the one of the books or the number of the TMS."""
         lines, parts = np.arange(len(self._reference)), [NONE]
@@ -144,11 +150,11 @@ class Keys:
         one, other = ours.keys.take(pa.array(at)), its.keys.take(pa.array(to))
         core, its_core = _core(one), _core(other)
         same = _flags(pc.equal(one, other)) | _flags(pc.equal(core, its_core))
-        bare = _flags(pc.or_(_is_bare(core), _is_bare(its_core)))
         record = to if records is None else records[to]
-        forms = np.where(same, form, LOOSE)
+        bare = _flags(pc.or_(pc.ascii_is_decimal(core), pc.ascii_is_decimal(its_core)))
+        forms = np.where(same, form, np.where(bare, BARE, LOOSE))
         edges = Edges(lines[at], record, np.full(len(at), kind), forms, ours.lengths[at], group)
-        return edges.only(same | (bare & (form == WRITTEN)))
+        return edges if form == WRITTEN else edges.only(same)
 
     def _paired(
         self, lines: Ints, left: Ints, records: Ints | None, right: Ints
@@ -240,15 +246,9 @@ def _digits(texts: pa.Array) -> pa.Array:
 def _core(texts: pa.Array) -> pa.Array:
     """A key without prefix, punctuation, leading zeros and the .0 of a spreadsheet."""
     texts = pc.replace_substring_regex(texts, r"\.0+$", "")
-    texts = pc.replace_substring_regex(
-        texts, rf"^{_PREFIX}(?:[^A-Z0-9]*(?:NO|NUM|NR))?(?:[^A-Z0-9]+|([0-9]))", r"\1"
-    )
+    texts = pc.replace_substring_regex(texts, _PREFIXES, r"\1")
     texts = pc.replace_substring_regex(texts, "[^A-Z0-9]+", "")
-    return pc.utf8_ltrim(texts, "0")
-
-
-def _is_bare(core: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(core, "^[0-9]+$")
+    return pc.replace_substring_regex(texts, "^([A-Z]*)0+", r"\1")
 
 
 # ---------------------------------------------------------------- joins

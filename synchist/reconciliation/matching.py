@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from synchist.currencies import exponent
 from synchist.reconciliation import keys
-from synchist.reconciliation.keys import EXACT, LOOSE, MEMO, WRITTEN, Edges, Flags, Ints, Keys
+from synchist.reconciliation.keys import BARE, EXACT, MEMO, WRITTEN, Edges, Flags, Ints, Keys
 from synchist.reconciliation.names import BLANK, UNKNOWN, Parties
 from synchist.reconciliation.report import DECIMALS, Coverage
 from synchist.reconciliation.sums import adding_up
@@ -66,6 +66,9 @@ _MOST = 9 * 10**17
 
 _HOW = (*keys.KINDS.values(), "Number in the memo", "Party, amount and date", "Party and sum", "")
 _IN_MEMO, _BY_PARTY, _BY_SUM, _ALONE = range(len(keys.KINDS), len(_HOW))
+
+LAST = 6
+"""The rank of the poorest key."""
 
 _NO, _WEAK, _DECISIVE = range(3)
 
@@ -201,9 +204,10 @@ class _Judged:
                 (edges.form == WRITTEN) & (edges.kind < 4),
                 edges.form == WRITTEN,
                 edges.form == MEMO,
+                edges.form == BARE,
             ],
-            range(5),
-            5,
+            range(6),
+            LAST,
         )
         self.how = np.where((edges.form == MEMO) & (edges.kind < 2), _IN_MEMO, edges.kind)
         self.verdict = self._weigh(unknown | (gap <= CLOSE))
@@ -214,24 +218,30 @@ class _Judged:
         party, its = cases.lines.party[edges.line], cases.records.party[edges.record]
         same = (party == its) & (party >= 0)
         other = (party >= 0) & (its >= 0) & ~same
-        exact, memo, loose = (edges.form == form for form in (EXACT, MEMO, LOOSE))
+        exact, memo = edges.form == EXACT, edges.form == MEMO
         of_load = (edges.kind == 2) | (edges.kind == 3)
-        long = edges.length >= np.select([exact, memo & ~equal, memo, loose], [4, 6, 5, 5], 4)
-        # The same party: the amount may differ, unless the key stands among other words.
-        by_party = same & (equal | (close & long & (~memo | of_load)))
+        # A number names a document. A word of the memo or mere digits may be there by chance, and
+        # of a load there can be several bills.
+        names = exact | (edges.form == WRITTEN)
+        enough = names | (close & (edges.length >= 4))
+        long = edges.length >= np.where(names, 4, np.where(memo, 6, 5))
+        may_differ = names | (memo & of_load & ~self._keys.numbered[edges.line])
+        may_differ |= (edges.form == BARE) & (edges.length >= 6)
+        by_party = same & ((equal & enough) | (may_differ & close & long))
         by_amount = ~other & equal & close & long
         distinctive = exact & ~same
         distinctive[distinctive] = self._keys.distinctive(edges.only(distinctive))
         by_itself = distinctive & (party == BLANK) & close
         decisive = (by_party | by_amount | by_itself) & ~edges.group
-        hint = same | equal | distinctive | (exact & (party == BLANK))
+        hint = (same & enough) | (equal & long & (names | ~other))
+        hint |= distinctive | (exact & (equal | (party == BLANK)))
         verdict = np.where(decisive, _DECISIVE, np.where(hint, _WEAK, _NO))
         # Whose number is exactly one record's is no other's because of its memo.
         owned = np.full(cases.lines.count, -1)
         mine = exact & (verdict > _NO)
         owned[edges.line[mine]] = edges.record[mine]
         elsewhere = (owned[edges.line] >= 0) & (owned[edges.line] != edges.record)
-        return np.where((memo | loose) & elsewhere, np.minimum(verdict, _WEAK), verdict)
+        return np.where(~names & elsewhere, np.minimum(verdict, _WEAK), verdict)
 
     def only(self, which: Flags) -> Edges:
         return self.edges.only(which)
@@ -324,7 +334,7 @@ def _by_keys(cases: _Cases, all_keys: Keys) -> None:
     lines, records = cases.lines, cases.records
     rest = edges.only(lines.free[edges.line] | records.free[edges.record])
     judged = _Judged(Edges.of(rest, all_keys.near(lines.free, records.free)), cases, all_keys)
-    for rank in range(6):
+    for rank in range(LAST + 1):
         _agreeing(cases, judged, rank)
         _twice(cases, judged, rank)
     _differing(cases, judged)
@@ -381,13 +391,11 @@ def _twice(cases: _Cases, judged: _Judged, rank: int) -> None:
 
 def _learn(cases: _Cases, times: int) -> bool:
     """Whom a strange name means, if its lines were all found to be one party's, so many times."""
-    lines, records = cases.lines, cases.records
-    record_of = np.full(cases.count, -1)
-    record_of[records.case[~records.free]] = np.flatnonzero(~records.free)
-    strange = np.flatnonzero(~lines.free & (lines.party == UNKNOWN))
-    if not len(strange):
+    lines, (line, record) = cases.lines, _paired(cases)
+    strange = lines.party[line] == UNKNOWN
+    if not strange.any():
         return False
-    party = pd.Series(records.party[record_of[lines.case[strange]]]).groupby(lines.name[strange])
+    party = pd.Series(cases.records.party[record[strange]]).groupby(lines.name[line[strange]])
     told = party.agg(["min", "max", "size"])
     told = told[(told["min"] == told["max"]) & (told["min"] >= 0) & (told["size"] >= times)]
     for name, code in told["min"].items():

@@ -147,6 +147,9 @@ class _Books:
                     found.loc[rows.index, "number"] = [f"{1001 + n}" for n in range(len(rows))]
                 if place % 4 == 1:
                     found.loc[rows.index, "number"] = ["00" + one[-5:] for one in rows["number"]]
+        for place, (_, rows) in enumerate(found.groupby("party", sort=True)):
+            if place % 15 == 7:  # a flat rate
+                found.loc[rows.index, "amount"] = rng.choice((85_000, 120_000, 150_000))
         chosen = rng.sample(list(found.index[found["sync_status"] == 1]), len(found) // 100)
         found.loc[chosen, "closed_reason"] = CloseReason.WILL_NOT_SYNC.value
         found.loc[chosen, "sync_reference"] = None
@@ -424,7 +427,7 @@ def score(given: Export) -> pd.DataFrame:
 
     Columns: `lines` (or groups, or records), `found` (paired with its record; without a number:
     suggested alone; groups: a case with all of them and no other), `uncertain` (the right one is
-    among the candidates), `missed`, `wrong` (paired with another record, or in a false bucket).
+    among the candidates), `missed`, `misled` (only another record is suggested), `wrong` (paired with another record, or in a false bucket).
     """
     result = match(given.documents, given.records, given.scope)
     return (
@@ -432,7 +435,7 @@ def score(given: Export) -> pd.DataFrame:
         .pivot_table(
             index=["what", "kind"], columns="outcome", values="count", aggfunc="sum", fill_value=0
         )
-        .reindex(columns=["found", "uncertain", "missed", "wrong"], fill_value=0)
+        .reindex(columns=["found", "uncertain", "missed", "misled", "wrong"], fill_value=0)
     )
 
 
@@ -459,7 +462,8 @@ def _outcomes(given: Export, result: pd.DataFrame) -> Iterator[tuple[str, str, s
             alone = len(case[0]) == len(case[1]) == 1 and not line.keyed
             outcome = "found" if alone else "uncertain"
         else:
-            outcome = "missed"
+            alone = len(case[0]) == len(case[1]) == 1
+            outcome = "misled" if alone else "missed"
         for kind in ("all", *line.kinds):
             yield kind, what, outcome, 1
     for kind, lines, ids in given.groups:
