@@ -30,7 +30,8 @@ PAIR, DUPLICATE, UNCERTAIN, LEFT_OVER, LINE, RECORD = range(6)
 class Side:
     """Lines or records by position: amount in ten-thousandths, day, currency, party and case.
 
-    `party` is a code of `Parties`, `case` -1 where there is none yet. `only_open` marks amounts
+    `party` is a code of `Parties`, `as_named` what it was before anything was learned of its name,
+    `case` -1 where there is none yet. `only_open` marks amounts
     that may be less than the document's, `expected` what was meant to be on the other side at all.
     """
 
@@ -41,6 +42,7 @@ class Side:
         self.currency = _currencies(frame["currency"])
         self.name, self.names = _encoded(frame["party"])
         self.party = np.full(self.count, BLANK)
+        self.as_named = self.party
         self.case = np.full(self.count, -1)
         self.only_open = np.zeros(self.count, bool)
         self.expected = np.ones(self.count, bool)
@@ -49,6 +51,12 @@ class Side:
     def free(self) -> Flags:
         """What has no case yet."""
         return np.asarray(self.case < 0)
+
+    def of_case(self, cases: int) -> Ints:
+        """For each case one that it holds, -1 for none."""
+        members, found = np.flatnonzero(~self.free), np.full(cases, -1)
+        found[self.case[members]] = members
+        return found
 
     @property
     def datable(self) -> Flags:
@@ -67,6 +75,7 @@ def sides(documents: pd.DataFrame, records: pd.DataFrame, only_open: bool) -> tu
     found.expected &= ~says(records, "tms_status", "Voided")
     parties = Parties(found.names)
     lines.party = np.array([*parties.recognize(lines.names), BLANK], np.int64)[lines.name]
+    lines.as_named = lines.party.copy()
     found.party = np.array([*parties.codes(found.names), BLANK], np.int64)[found.name]
     return lines, found
 
@@ -156,13 +165,8 @@ class Cases:
 
     def pairs(self) -> tuple[Ints, Ints]:
         """The lines and the records that are a pair, beside each other."""
-        line, record = (self._in_pairs(side) for side in (self.lines, self.records))
-        return line, record
-
-    def _in_pairs(self, side: Side) -> Ints:
-        members = np.flatnonzero(~side.free)
-        members = members[self.state[side.case[members]] == PAIR]
-        return np.asarray(members[np.argsort(side.case[members], kind="stable")])
+        pairs = np.flatnonzero(self.state[: self.count] == PAIR)
+        return self.lines.of_case(self.count)[pairs], self.records.of_case(self.count)[pairs]
 
 
 def _components(one: Ints, other: Ints) -> Ints:

@@ -12,8 +12,8 @@ CLOSE = 60
 LAST = 6
 """The rank of the poorest key."""
 
-SURE = 3
-"""The last rank of a key that is the document's own number, not a word of its memo."""
+OF_MEMO = 4
+"""The rank of a key that is a word of the memo."""
 
 NO, WEAK, DECISIVE = range(3)
 

@@ -17,8 +17,8 @@ from synchist.reconciliation.cases import (
     Sums,
     sides,
 )
-from synchist.reconciliation.evidence import DECISIVE, LAST, NO, SURE, WEAK, Judged
-from synchist.reconciliation.keys import EXACT, Edges, Flags, Ints, Keys
+from synchist.reconciliation.evidence import DECISIVE, LAST, NO, OF_MEMO, WEAK, Judged
+from synchist.reconciliation.keys import EXACT, MEMO, Edges, Flags, Ints, Keys
 from synchist.reconciliation.names import UNKNOWN
 from synchist.reconciliation.outcome import Bucket, Scope, told
 from synchist.reconciliation.suggesting import by_sums, near_in_time
@@ -75,7 +75,7 @@ def _agreeing(cases: Cases, judged: Judged, rank: int) -> None:
         single = here & _alone(edges.line, here) & _alone(edges.record, here)
         cases.pair(edges.line[single], edges.record[single], judged.how[single])
     several = here & judged.free
-    state = DUPLICATE if rank % (LAST + 1) <= SURE else UNCERTAIN
+    state = UNCERTAIN if rank % (LAST + 1) == OF_MEMO else DUPLICATE
     cases.join(edges.line[several], edges.record[several], judged.how[several], state)
 
 
@@ -99,7 +99,7 @@ def _twice(cases: Cases, judged: Judged, rank: int) -> None:
     edges, lines, records = judged.edges, cases.lines, cases.records
     of_load = (edges.kind == 2) | (edges.kind == 3)
     which = (judged.verdict == DECISIVE) & judged.equal & (judged.rank == rank)
-    which &= ((rank <= SURE) | of_load) & ~judged.unexpected
+    which &= ((edges.form != MEMO) | of_load) & ~judged.unexpected
     for side, at, other, to in (
         (lines, edges.line, records, edges.record),
         (records, edges.record, lines, edges.line),

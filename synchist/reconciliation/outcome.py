@@ -85,13 +85,13 @@ class _Result:
         cases, lines, records = self._cases, self._cases.lines, self._cases.records
         both = (self._of_line == 1) & (self._of_record == 1)
         member = np.flatnonzero(~records.free)
-        partner = np.full(cases.count, -1)
-        partner[records.case[member]] = member
         left_over = cases.state[records.case[member]] == LEFT_OVER
         beside = member[~both[records.case[member]] & (~left_over | self._due[member])]
         case = np.concatenate((lines.case, records.case[beside]))
         line = np.concatenate((np.arange(lines.count), np.full(len(beside), -1)))
-        record = np.concatenate((np.where(both, partner, -1)[lines.case], beside))
+        record = np.concatenate(
+            (np.where(both, records.of_case(cases.count), -1)[lines.case], beside)
+        )
         first = np.full(cases.count, len(case))
         np.minimum.at(first, case, np.arange(len(case)))
         order = np.argsort(first[case], kind="stable")
@@ -172,7 +172,7 @@ class _Result:
             [list(Bucket).index(one) for one in (Bucket.AMOUNT, Bucket.UNCERTAIN, Bucket.STATUS)],
             list(Bucket).index(Bucket.AGREES),
         )
-        party = cases.lines.party[line]
+        party = cases.lines.as_named[line]
         notes = {
             "The currencies differ": foreign,
             "The amount can't be compared, as one side does not tell it": unknown,

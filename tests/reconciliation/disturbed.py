@@ -427,7 +427,8 @@ def score(given: Export) -> pd.DataFrame:
 
     Columns: `lines` (or groups, or records), `found` (paired with its record; without a number:
     suggested alone; groups: a case with all of them and no other), `uncertain` (the right one is
-    among the candidates), `missed`, `misled` (only another record is suggested), `wrong` (paired with another record, or in a false bucket).
+    among the candidates), `missed`, `misled` (only another record is suggested), `wrong` (paired with another
+    record, or in a false bucket).
     """
     result = match(given.documents, given.records, given.scope)
     return (
