@@ -101,7 +101,7 @@ class Keys:
     @property
     def numbered(self) -> Flags:
         """Which lines have a number of their own."""
-        return _flags(pc.is_valid(self._reference.keys))
+        return _flags(pc.is_valid(self._reference.digits))
 
     def exact(self) -> Edges:
         """Where the reference is, in any case, the one of the books or the number of the TMS."""
@@ -110,7 +110,8 @@ class Keys:
             left, right = _codes(self._reference.keys, self._of[kind].keys)
             at, to, group = self._paired(lines, left, None, right)
             form, length = np.full(len(at), EXACT), self._reference.lengths[at]
-            parts.append(Edges(at, to, np.full(len(at), kind), form, length, group))
+            edges = Edges(at, to, np.full(len(at), kind), form, length, group)
+            parts.append(edges.only(length > 0))
         return Edges.of(*parts)
 
     def near(self, free_lines: Flags, free_records: Flags) -> Edges:
@@ -118,16 +119,15 @@ class Keys:
         lines, records = np.flatnonzero(free_lines), np.flatnonzero(free_records)
         everywhere = np.arange(len(self._reference))
         owners, tokens = self._tokens(lines)
+        form = np.repeat((WRITTEN, MEMO), (len(lines), len(owners)))
+        owners, texts = np.concatenate((lines, owners)), self._reference.take(lines).and_(tokens)
         parts = [NONE]
         for kind, theirs in self._of.items():
-            of_free = self._reference.take(lines)
-            parts.append(self._same_digits(lines, of_free, None, theirs, kind, WRITTEN))
-            parts.append(self._same_digits(owners, tokens, None, theirs, kind, MEMO))
+            parts.append(self._same_digits(owners, texts, form, None, theirs, kind))
             if kind < 2:
-                its = theirs.take(records)
-                parts.append(
-                    self._same_digits(everywhere, self._reference, records, its, kind, WRITTEN)
-                )
+                its, as_number = theirs.take(records), np.full(len(everywhere), WRITTEN)
+                ours = self._reference
+                parts.append(self._same_digits(everywhere, ours, as_number, records, its, kind))
         return Edges.of(*parts)
 
     def distinctive(self, edges: Edges) -> Flags:
@@ -140,7 +140,13 @@ class Keys:
         return found
 
     def _same_digits(
-        self, lines: Ints, ours: "_Texts", records: Ints | None, its: "_Texts", kind: int, form: int
+        self,
+        lines: Ints,
+        ours: "_Texts",
+        form: Ints,
+        records: Ints | None,
+        its: "_Texts",
+        kind: int,
     ) -> Edges:
         """However a number is written, its digits are the same: join by them, then look."""
         left, right = _codes(ours.digits, its.digits)
@@ -152,9 +158,9 @@ class Keys:
         same = _flags(pc.equal(one, other)) | _flags(pc.equal(core, its_core))
         record = to if records is None else records[to]
         bare = _flags(pc.or_(pc.ascii_is_decimal(core), pc.ascii_is_decimal(its_core)))
-        forms = np.where(same, form, np.where(bare, BARE, LOOSE))
+        forms = np.where(same, form[at], np.where(bare, BARE, LOOSE))
         edges = Edges(lines[at], record, np.full(len(at), kind), forms, ours.lengths[at], group)
-        return edges if form == WRITTEN else edges.only(same)
+        return edges.only(same | (form[at] == WRITTEN))
 
     def _paired(
         self, lines: Ints, left: Ints, records: Ints | None, right: Ints
@@ -202,25 +208,32 @@ class Keys:
 
 
 class _Texts:
-    """Numbers as they are written, in capitals, and their digits; what can be no key is missing.
+    """Numbers in capitals, and their digits; these are missing where it can be no key.
 
     A key has a digit other than 0, and is not what a spreadsheet has made of a long number.
     """
 
-    def __init__(self, keys: pa.Array) -> None:
-        self.digits = _digits(keys)
-        self.keys = pc.if_else(pc.is_valid(self.digits), keys, _NULL)
+    def __init__(self, keys: pa.Array, digits: pa.Array | None = None) -> None:
+        self.keys = keys
+        self.digits = _digits(keys) if digits is None else digits
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def lengths(self) -> Ints:
+        """How many digits they have, 0 for no key."""
         return _ints(pc.utf8_length(self.digits).fill_null(0))
 
     def take(self, places: Ints) -> "_Texts":
         """Those of them."""
-        return _Texts(self.keys.take(pa.array(places)))
+        chosen = pa.array(places)
+        return _Texts(self.keys.take(chosen), self.digits.take(chosen))
+
+    def and_(self, others: "_Texts") -> "_Texts":
+        """These and then the others."""
+        keys = pa.concat_arrays([self.keys, others.keys])
+        return _Texts(keys, pa.concat_arrays([self.digits, others.digits]))
 
 
 def _upper(texts: "pd.Series[Any]") -> pa.Array:

@@ -22,13 +22,16 @@ DAYS = 10
 
 AT_ONCE = 2_000
 
+EXACT = 2**50
+"""Amounts below this, some hundred billion, are added up."""
+
 _CHOICES = np.array(
     [
         [place in chosen for place in range(NEAREST)]
         for size in range(1, LARGEST + 1)
         for chosen in combinations(range(NEAREST), size)
     ],
-    np.int64,
+    np.float64,
 )
 """Every choice of candidates, the smallest first."""
 
@@ -102,9 +105,10 @@ def _add_up(
     cases: Cases, side: Side, targets: Ints, amount: Ints, other: Side, fewest: int
 ) -> None:
     """Find the parts of each target, `fewest` at least, among what is free on the other side."""
-    can = side.datable[targets] & side.expected[targets]
+    can = (side.datable & side.expected)[targets] & (amount < EXACT)
     targets, amount = targets[can], amount[can]
-    parts = np.flatnonzero(other.free & other.datable & other.expected & (other.amount > 0))
+    possible = (other.amount > 0) & (other.amount < EXACT)
+    parts = np.flatnonzero(other.free & other.datable & other.expected & possible)
     for target, chosen in adding_up(
         (side.party[targets], side.day[targets], amount),
         (other.party[parts], other.day[parts], other.amount[parts]),
@@ -113,7 +117,7 @@ def _add_up(
         one, several = targets[target], parts[chosen]
         if cases.foreign(*((one, several) if side is cases.lines else (several, one))).any():
             continue
-        if side.free[one]:
+        if side.case[one] < 0:
             side.case[one] = cases.open(1, UNCERTAIN, BY_SUM)[0]
         other.case[several] = side.case[one]
         cases.state[side.case[one]] = UNCERTAIN
@@ -121,11 +125,12 @@ def _add_up(
 
 def adding_up(
     targets: tuple[Ints, Ints, Ints], parts: tuple[Ints, Ints, Ints], fewest: int
-) -> Iterator[tuple[int, list[int]]]:
+) -> Iterator[tuple[int, Ints]]:
     """Each target that a choice of at least `fewest` parts adds up to, and the first such choice.
 
-    Both are given as party codes, days and amounts, all of them known; the answer has positions in
-    both. A part is used once. The work grows with the number of targets alone.
+    Both are given as party codes, days and amounts, all of them known and amounts below `EXACT`;
+    the answer has positions in both. A part is used once. The work grows with the number of
+    targets alone.
     """
     part_party, part_day, part_amount = parts
     if not len(part_party):
@@ -135,21 +140,21 @@ def adding_up(
     # One number for party and day, so that a party's nearest days stand beside each other.
     wide = 1 << 24
     place = part_party[order] * wide + part_day[order]
-    used: set[int] = set()
+    done, used = set[int](), set[int]()
     for start in range(0, len(targets[0]), AT_ONCE):
         party, day, amount = (one[start : start + AT_ONCE, None] for one in targets)
         around = np.searchsorted(place, party * wide + day) + _AROUND
         candidates = order[np.clip(around, 0, len(order) - 1)]
         fits = (around >= 0) & (around < len(order)) & (part_party[candidates] == party)
         fits &= np.abs(part_day[candidates] - day) <= DAYS
-        sums = np.where(fits, part_amount[candidates], 0) @ choices.T
-        # A choice of a place where nothing fits would add a nothing.
-        holes = (~fits).astype(np.int64) @ choices.T
-        hits = (sums == amount) & (holes == 0)
-        for target in np.flatnonzero(hits.any(axis=1)):
-            for choice in np.flatnonzero(hits[target]):
-                chosen = [int(one) for one in candidates[target][choices[choice] == 1]]
-                if used.isdisjoint(chosen):
-                    used.update(chosen)
-                    yield start + int(target), chosen
-                    break
+        enough = np.flatnonzero(fits.sum(axis=1) >= fewest)
+        fits, candidates = fits[enough], candidates[enough]
+        # What does not fit is too much for any sum. Floats multiply fast, and are exact so far.
+        amounts = np.where(fits, part_amount[candidates], EXACT).astype(np.float64)
+        hits = amounts @ choices.T == amount[enough]
+        for row, choice in np.argwhere(hits):
+            target, chosen = start + int(enough[row]), candidates[row][choices[choice] == 1]
+            if target not in done and used.isdisjoint(chosen.tolist()):
+                done.add(target)
+                used.update(chosen.tolist())
+                yield target, chosen

@@ -166,15 +166,23 @@ class _Books:
                 self.export.missing.add(row["id"])
                 continue
             waiting.append(row)
-        pending = dict.fromkeys(range(len(waiting)))
-        for place in list(pending):
-            if place not in pending:
+        alike = defaultdict(list)
+        for row in waiting:
+            alike[row["party"], row["currency"]].append(row)
+        merged: set[int] = set()
+        for row in waiting:
+            if row["id"] in merged:
                 continue
-            del pending[place]
-            row, chance = waiting[place], rng.random()
-            near = self._near(row, [waiting[one] for one in pending]) if chance < 0.015 else []
+            merged.add(row["id"])
+            chance = rng.random()
+            others = alike[row["party"], row["currency"]] if chance < 0.015 else []
+            near = [
+                one
+                for one in others
+                if one["id"] not in merged and abs((one["date"] - row["date"]).days) <= 6
+            ][: rng.randint(1, 2)]
+            merged |= {one["id"] for one in near}
             if near:
-                pending = {one: None for one in pending if waiting[one] not in near}
                 self._merge([row, *near])
             elif chance < 0.035:
                 self.export.missing.add(row["id"])
@@ -266,16 +274,6 @@ class _Books:
         for amount in (part, document["amount"] - part):
             self._add(document | {"amount": amount}, ("split",), None, False)
         self.export.groups.append(("split", {first, first + 1}, {row["id"]}))
-
-    def _near(self, first: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One or two others of the same party and days."""
-        alike = [
-            row
-            for row in rows
-            if (row["party"], row["currency"]) == (first["party"], first["currency"])
-            and abs((row["date"] - first["date"]).days) <= 6
-        ]
-        return alike[: self._rng.randint(1, 2)]
 
     def _merge(self, several: list[dict[str, Any]]) -> None:
         document, _, _ = self._plain(several[0])
@@ -425,10 +423,10 @@ DISTURBANCES: dict[str, Callable[[Random, dict[str, Any]], bool]] = {
 def score(given: Export) -> pd.DataFrame:
     """How the matching did, by kind of disturbance.
 
-    Columns: `lines` (or groups, or records), `found` (paired with its record; without a number:
-    suggested alone; groups: a case with all of them and no other), `uncertain` (the right one is
-    among the candidates), `missed`, `misled` (only another record is suggested), `wrong` (paired with another
-    record, or in a false bucket).
+    Columns: `found` (paired with its record; without a number: suggested alone; groups: a case with
+    all of them and no other), `uncertain` (the right one is among the candidates), `missed`,
+    `misled` (only another record is suggested), `wrong` (paired with another record, or in a false
+    bucket).
     """
     result = match(given.documents, given.records, given.scope)
     return (
