@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from synchist.currencies import exponent
-from synchist.reconciliation.keys import KINDS, Flags, Ints
+from synchist.reconciliation.keys import KINDS, Flags, Ints, texts_of
 from synchist.reconciliation.names import BLANK, Parties
 from synchist.reconciliation.report import DECIMALS
 from synchist.statuses import CloseReason
@@ -101,16 +101,15 @@ def _whole(amounts: "pd.Series[Any]") -> Ints:
 
 
 def _days(dates: "pd.Series[Any]") -> Ints:
+    if dates.isna().all():  # of whatever kind
+        return np.full(len(dates), MISSING)
     days = pa.array(dates, pa.date32(), from_pandas=True).cast(pa.int32()).cast(pa.int64())
     return np.asarray(days.fill_null(MISSING).to_numpy(zero_copy_only=False))
 
 
 def _encoded(texts: "pd.Series[Any]") -> tuple[Ints, list[str]]:
     """Which of the different texts stands at each place, -1 for none; and the texts."""
-    array = pa.array(texts, pa.large_string(), from_pandas=True)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    coded = array.dictionary_encode()
+    coded = texts_of(texts).dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, coded.dictionary.to_pylist()
 

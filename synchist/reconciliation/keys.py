@@ -237,10 +237,15 @@ class _Texts:
 
 
 def _upper(texts: "pd.Series[Any]") -> pa.Array:
-    array = pa.array(texts, pa.large_string(), from_pandas=True)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return pc.utf8_upper(pc.utf8_trim_whitespace(array))
+    return pc.utf8_upper(pc.utf8_trim_whitespace(texts_of(texts)))
+
+
+def texts_of(column: "pd.Series[Any]") -> pa.Array:
+    """A column of texts as Arrow has them, whatever pandas keeps them in."""
+    if column.isna().all():  # then it may be of any kind
+        return pa.nulls(len(column), pa.large_string())
+    array = pa.array(column, pa.large_string(), from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _digits(texts: pa.Array) -> pa.Array:

@@ -21,7 +21,7 @@ from synchist.reconciliation.evidence import DECISIVE, LAST, NO, OF_MEMO, WEAK, 
 from synchist.reconciliation.keys import EXACT, MEMO, Edges, Flags, Ints, Keys
 from synchist.reconciliation.names import UNKNOWN
 from synchist.reconciliation.outcome import Bucket, Scope, told
-from synchist.reconciliation.suggesting import by_sums, near_in_time
+from synchist.reconciliation.suggesting import add_up, explain_differences, near_in_time
 
 
 def match(documents: pd.DataFrame, records: pd.DataFrame, scope: Scope) -> pd.DataFrame:
@@ -39,13 +39,12 @@ def match(documents: pd.DataFrame, records: pd.DataFrame, scope: Scope) -> pd.Da
     """
     cases = Cases(*sides(documents, records, scope.amount_is_open))
     lines, found = cases.lines, cases.records
-    _by_keys(cases, Keys(documents, records, lines.party, found.party))
-    by_sums(cases)
+    _pair_up(cases, Keys(documents, records, lines.party, found.party))
     return told(cases, records, scope)
 
 
-def _by_keys(cases: Cases, all_keys: Keys) -> None:
-    """Pairs by a key first, the surest first; then what a key or the party suggests."""
+def _pair_up(cases: Cases, all_keys: Keys) -> None:
+    """Pairs by a key, the surest first; then what a key, the party or a sum suggests."""
     edges = all_keys.exact()
     exact = Judged(edges, cases, all_keys)
     _agreeing(cases, exact, 0)
@@ -60,8 +59,11 @@ def _by_keys(cases: Cases, all_keys: Keys) -> None:
         _twice(cases, judged, rank)
     _differing(cases, judged)
     _left_over(cases, judged)
+    explain_differences(cases)
     _learn(cases, 1)  # once is enough to suggest
     _suggest(cases, judged)
+    explain_differences(cases)  # fewer are left, so that those near are seen
+    add_up(cases)
 
 
 def _agreeing(cases: Cases, judged: Judged, rank: int) -> None:

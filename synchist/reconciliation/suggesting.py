@@ -11,7 +11,7 @@ from synchist.reconciliation.keys import Flags, Ints, tied
 SUGGESTED = (0, 3, 10)
 """Days between the dates for a suggestion by party and amount alone, one round after the other."""
 
-NEAREST = 10
+NEAREST = 12
 """Candidates for a sum: those of the same party and currency that are nearest by date."""
 
 LARGEST = 4
@@ -81,24 +81,23 @@ def _clusters(cases: Cases, at: Ints, to: Ints, days: int) -> tuple[Ints, Ints]:
     return label[: len(at)], label[len(at) :]
 
 
-def by_sums(cases: Cases) -> None:
-    """One line that pays several records, or several lines for one record.
-
-    What is already a pair, and differs, may be explained by others that make up the difference.
-    """
+def explain_differences(cases: Cases) -> None:
+    """A pair with two amounts may be one line of several for the record, or the other way round:
+    not certain, with the others that make up the difference."""
     lines, records = cases.lines, cases.records
     line, record = cases.pairs()
     known = cases.comparable(line, record) & ~lines.only_open[line]
     line, record = line[known], record[known]
     more = lines.amount[line] - records.amount[record]
-    for side, ends, difference, other in (
-        (lines, line, more, records),
-        (records, record, -more, lines),
-    ):
-        here = difference > 0
-        _add_up(cases, side, ends[here], difference[here], other, 1)
-        whole = np.flatnonzero(side.free & (side.amount > 0))
-        _add_up(cases, side, whole, side.amount[whole], other, 2)
+    _add_up(cases, lines, line[more > 0], more[more > 0], records, 1)
+    _add_up(cases, records, record[more < 0], -more[more < 0], lines, 1)
+
+
+def add_up(cases: Cases) -> None:
+    """One line that pays several records, or several lines for one record: not certain."""
+    for side, other in ((cases.lines, cases.records), (cases.records, cases.lines)):
+        targets = np.flatnonzero(side.free & (side.amount > 0))
+        _add_up(cases, side, targets, side.amount[targets], other, 2)
 
 
 def _add_up(
