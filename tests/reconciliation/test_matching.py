@@ -67,21 +67,28 @@ def books(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
         yield
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13])
-def test_disturbed_exports_are_matched(books: None, seed: int) -> None:
-    scores = []
-    for entity in ENTITIES:
-        for company in (1, 2, 3):
-            scores.append(disturbed.score(_export(entity, company, seed)))
+def test_disturbed_exports_are_matched(books: None) -> None:
+    scores = [
+        disturbed.score(_export(entity, company, seed))
+        for seed in (11, 12, 13)
+        for entity in ENTITIES
+        for company in (1, 2, 3)
+    ]
     total = pd.concat(scores).groupby(level=["what", "kind"]).sum()
     assert total["wrong"].sum() == 0, total[total["wrong"] > 0]
-    shares = total["found"] / total.sum(axis=1)
-    assert total.loc[("with a number", "all")].sum() > 1_500
-    assert shares[("with a number", "all")] >= 0.99, total.loc["with a number"]
-    assert shares[("without", "all")] >= 0.9, total.loc["without"]
-    assert shares[("groups", "split")] >= 0.9
-    assert shares[("groups", "merged")] >= 0.9
-    assert shares[("groups", "duplicate")] >= 0.9
+    assert total.loc[("with a number", "all")].sum() > 4_000
+    assert _found(total, "with a number") >= 0.99, total.loc["with a number"]
+    assert _found(total, "without") >= 0.9, total.loc["without"]
+    assert _found(total, "groups") >= 0.9, total.loc["groups"]
+    for kind in disturbed.DISTURBANCES:
+        assert total.loc[("with a number", kind)].sum() > 0, "each of them was tried"
+
+
+def _found(total: pd.DataFrame, what: str) -> float:
+    """Which part of them was found."""
+    of = total.loc[what]
+    of = of.loc[["all"]] if "all" in of.index else of
+    return float(of["found"].sum() / of.sum().sum())
 
 
 def _export(entity: Entity, company: int, seed: int) -> disturbed.Export:
