@@ -111,24 +111,34 @@ _COMMA = re.compile(r"[0-9]{1,3}(?:[.' ][0-9]{3})*(?:,[0-9]*)?|[0-9]*(?:,[0-9]*)
 
 
 def comma_is_decimal(columns: Iterable[Iterable[Any]]) -> bool | None:
-    """Whether amounts are written as 1.234,50; None: nothing in the columns tells."""
-    comma = point = 0
+    """Whether amounts are written as 1.234,50; None: nothing in the columns tells.
+
+    Of many amounts that tell, the first thousands are enough.
+    """
+    votes = {",": 0, ".": 0}
     for cells in columns:
         for cell in cells:
-            if isinstance(cell, str) and (cell.find(",") >= 0 or cell.find(".") >= 0):
-                digits = cell.strip(" ()-$€£ \xa0CDRcdr")
-                last = max(digits.rfind(","), digits.rfind("."))
-                after = len(digits) - last - 1
-                if digits.count(",") and digits.count("."):
-                    comma, point = comma + (digits[last] == ","), point + (digits[last] == ".")
-                elif last >= 0 and after != 3 and digits.count(digits[last]) == 1:
-                    comma, point = comma + (digits[last] == ","), point + (digits[last] == ".")
-                elif last >= 0 and digits.count(digits[last]) > 1:
-                    # Twice in one number: it parts thousands.
-                    comma, point = comma + (digits[last] == "."), point + (digits[last] == ",")
-    if comma == point:
-        return None
-    return comma > point
+            if isinstance(cell, str) and ("," in cell or "." in cell):
+                sign = _decimal_sign(cell)
+                if sign:
+                    votes[sign] += 1
+                    if votes[sign] > 2_000:
+                        break
+    return None if votes[","] == votes["."] else votes[","] > votes["."]
+
+
+def _decimal_sign(text: str) -> str:
+    """The decimal sign that an amount shows, empty where 1,234 could be either."""
+    digits = text.strip(" ()-$€£\xa0CDRcdr")
+    commas, points = digits.count(","), digits.count(".")
+    if not commas + points:
+        return ""
+    last = max(digits.rfind(","), digits.rfind("."))
+    if commas and points:
+        return digits[last]
+    if commas + points > 1:  # twice in one number: it parts thousands
+        return "." if commas else ","
+    return digits[last] if len(digits) - last - 1 != 3 else ""
 
 
 def amounts(cells: Sequence[Any], decimal_comma: bool) -> list[int | None]:

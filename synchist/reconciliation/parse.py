@@ -6,7 +6,6 @@ may be hostile: see `synchist.child`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -85,7 +84,7 @@ def _report(found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, An
         "used": used,
         "skipped": dict(skipped.most_common()),
         "left_out": _left_out(table),
-        "documents": asdict(documents),
+        "documents": vars(documents),
         "control_total": signed,
         "file_total": table.file_total,
         "amount_is_open": amount_is_open,

@@ -369,27 +369,36 @@ def _grouped_by_other(table: Table, own: Sequence[str]) -> bool:
 
 
 def _made(table: Table, kind: str, groups: Sequence[Sequence[int]]) -> Documents:
-    found = Documents()
-    parties, references = _parties(table), table.of("reference")
-    currencies = table.of("currency")
-    also = [table.columns[place] for place in table.layout.also]
+    heads = [rows[0] for rows in groups]
+    parties = _parties(table)
+    found = Documents(
+        row=[table.first + head + 1 for head in heads],
+        type=[TYPE_WORDS[kind]] * len(heads),
+        reference=_texts(table.of("reference"), heads),
+        party=[parties[head] for head in heads],
+        also=_others(table, groups),
+        date=[table.dates[head] for head in heads],
+        amount=[_absolute(table.amounts[head]) for head in heads],
+        open_balance=[_absolute(table.opens[head]) for head in heads],
+        currency=[_currency(cell) for cell in _texts(table.of("currency"), heads)],
+    )
     repeats = total_repeats(table)
-    for rows in groups:
-        head = rows[0]
-        amount, opened = table.amounts[head], table.opens[head]
-        if len(rows) > 1 and not repeats:
-            amount = _sum_of(table, rows)
-            opened = None if opened is None else sum(table.opens[row] or 0 for row in rows)
-        found.row.append(table.first + head + 1)
-        found.type.append(TYPE_WORDS[kind])
-        found.reference.append(text_of(references[head]))
-        found.party.append(next((parties[row] for row in rows if parties[row]), ""))
-        found.also.append("\n".join(_others(also, rows)) if also else "")
-        found.date.append(table.dates[head])
-        found.amount.append(None if amount is None else abs(amount))
-        found.open_balance.append(None if opened is None else abs(opened))
-        found.currency.append(_currency(currencies[head]))
+    for place, rows in enumerate(groups):
+        if len(rows) > 1:
+            found.party[place] = next((parties[row] for row in rows if parties[row]), "")
+            if not repeats:
+                found.amount[place] = abs(_sum_of(table, rows))
+                if found.open_balance[place] is not None:
+                    found.open_balance[place] = abs(sum(table.opens[row] or 0 for row in rows))
     return found
+
+
+def _texts(cells: Sequence[Any], rows: Sequence[int]) -> list[str]:
+    return [text_of(cells[row]) for row in rows]
+
+
+def _absolute(amount: int | None) -> int | None:
+    return None if amount is None else abs(amount)
 
 
 def total_repeats(table: Table) -> bool:
@@ -407,15 +416,24 @@ def _sum_of(table: Table, rows: Sequence[int]) -> int:
     return total
 
 
-def _others(columns: Sequence[Sequence[Any]], rows: Sequence[int]) -> list[str]:
-    """What else is said of a document: each once."""
-    told = [text_of(column[row]) for row in rows[:20] for column in columns if said(column[row])]
-    return list(dict.fromkeys(told))
+def _others(table: Table, groups: Sequence[Sequence[int]]) -> list[str]:
+    """What else is said of each document: every text once."""
+    columns = [table.columns[place] for place in table.layout.also]
+    columns = [column for column in columns if any(map(said, column))]
+    if not columns:
+        return [""] * len(groups)
+    return [
+        "\n".join(
+            dict.fromkeys(
+                text_of(column[row]) for row in rows[:20] for column in columns if said(column[row])
+            )
+        )
+        for rows in groups
+    ]
 
 
-def _currency(cell: Any) -> str:
-    text = text_of(cell).upper()
-    return text if re.fullmatch(r"[A-Z]{3}", text) else ""
+def _currency(text: str) -> str:
+    return text.upper() if len(text) == 3 and text.isalpha() and text.isascii() else ""
 
 
 def skipped(table: Table) -> Counter[str]:

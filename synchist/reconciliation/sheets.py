@@ -144,30 +144,28 @@ def _unpacks(name: str, content: bytes) -> dict[str, dict[tuple[int, int], str]]
     Counts what the file unpacks to while it does, since what it says of that may be a lie. Raises
     UnreadableFile.
     """
-    unpacked = 0
+    left = MOST_UNPACKED
     parts: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             for info in packed.infolist():
                 if info.flag_bits & 1:
                     raise UnreadableFile(PASSWORD.format(name))
-                kept = []
                 with packed.open(info) as part:
-                    while piece := part.read(2**20):
-                        unpacked += len(piece)
-                        if unpacked > MOST_UNPACKED:
-                            raise UnreadableFile(
-                                f"{name} unpacks to more than {MOST_UNPACKED >> 20} MB. Split it."
-                            )
-                        kept.append(piece)
+                    unpacked = part.read(left + 1)
+                left -= len(unpacked)
+                if left < 0:
+                    raise UnreadableFile(
+                        f"{name} unpacks to more than {MOST_UNPACKED >> 20} MB. Split it."
+                    )
                 if info.filename.startswith("xl/") and info.filename.endswith((".xml", ".rels")):
-                    parts[info.filename] = b"".join(kept)
+                    parts[info.filename] = unpacked
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError):
         raise UnreadableFile(BROKEN.format(name)) from None
     return {
         title: _formulas(parts[path])
         for title, path in _paths(parts)
-        if path in parts and re.search(rb"<(?:\w+:)?f[ >]", parts[path])
+        if any(sign in parts.get(path, b"") for sign in (b"</f>", b":f>"))
     }
 
 
