@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synchist.child import UnreadableFile
 from synchist.loading import child
 from synchist.loading.child import MOST_BYTES, read_upload
 from synchist.loading.evidence import Numbered, matched
-from synchist.loading.files import UnreadableFile
 from synchist.status_changes import Evidence
 from tests.conftest import ROOT
 
