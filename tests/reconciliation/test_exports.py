@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ REFUSED = [
 ]
 
 
+@cache
 def reading(name: str, entity: str) -> Report:
+    """A file as it is read for an entity; once, since several tests look at it."""
     return read(name, (EXPORTS / name).read_bytes(), entity)
 
 
