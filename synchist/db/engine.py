@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import structlog
 from sqlalchemy import (
+    JSON,
     URL,
     BigInteger,
     Connection,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    TableValuedAlias,
     bindparam,
     cast,
     column,
@@ -188,3 +190,10 @@ def among(connection: Connection, ids: Sequence[int]) -> Select[int]:
     return select(column("value", Integer)).select_from(
         func.json_each(bindparam("ids", json.dumps(list(ids)), unique=True))
     )
+
+
+def paired(connection: Connection, values: Mapping[int, Any]) -> TableValuedAlias:
+    """A value for each id as a table of one parameter, with the columns `key` and `value`; both
+    have to be cast."""
+    each = func.json_each if connection.dialect.name == "sqlite" else func.json_each_text
+    return each(literal(dict(values), JSON)).table_valued("key", "value")

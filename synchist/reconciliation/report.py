@@ -58,7 +58,7 @@ FIELDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is no document of the entity: where it stands, why it is left out, what it says."""
+    """A row that is no document of the entity: where it stands, why it is none, what it says."""
 
     row: int
     reason: str
@@ -107,6 +107,33 @@ class Report:
     reading: Reading
     headings: Sequence[str]
     preview: Sequence[Sequence[str]]
+
+    def told(self) -> dict[str, object]:
+        """The report as JSON can hold it: amounts as decimal texts, days in ISO form."""
+        documents = self.documents.drop(columns="also")
+        documents["date"] = [day.isoformat() if day else "" for day in documents["date"]]
+        for name in ("amount", "open_balance"):
+            amounts = documents[name].astype(object)
+            documents[name] = [exact(None if pd.isna(one) else int(one)) for one in amounts]
+        return {
+            "system": self.system,
+            "report": self.report,
+            "coverage": self.coverage.value,
+            "period": {
+                "from": self.start.isoformat() if self.start else None,
+                "to": self.end.isoformat() if self.end else None,
+                "text": self.period,
+            },
+            "basis": self.basis,
+            "rows_read": self.rows_read,
+            "used": self.used,
+            "skipped": dict(self.skipped),
+            "documents": documents.to_dict("records"),
+            "documents_total": exact(self.documents_total),
+            "control_total": exact(self.control_total),
+            "file_total": exact(self.file_total),
+            "warnings": list(self.warnings),
+        }
 
 
 class WrongReport(SynchistError):
