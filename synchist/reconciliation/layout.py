@@ -5,7 +5,7 @@ Runs where hostile files are read, so it imports little.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synchist.reconciliation import columns, vocabulary
@@ -62,6 +62,17 @@ def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, i
     layout = Layout(sheet, rows, header - 1, places, also, labels)
     _face(layout, sheets[sheet].title)
     return layout
+
+
+def guessed(place: Layout, payments: bool) -> Layout:
+    """What a person can start from who says how a sheet is laid out: the row that looks most like
+    headings, and the columns that it names."""
+    words = vocabulary.headings(payments)
+    rows = [
+        (_places([fold(cell) for cell in row], words), row) for row in place.rows[:HEADING_ROWS]
+    ]
+    most = max(range(len(rows)), key=lambda at: (len(rows[at][0]), sum(map(bool, rows[at][1]))))
+    return replace(place, header=most, fields=rows[most][0])
 
 
 def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:

@@ -48,7 +48,8 @@ def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
     except _Wrong as error:
         return {"wrong": str(error)}
     except _Unmapped as error:
-        return {"unmapped": str(error), **_shown(found, place), "fields": _fields(place)}
+        guess = layout.guessed(place, payments)
+        return {"unmapped": str(error), **_shown(found, guess), "fields": _fields(guess)}
 
 
 def _report(
