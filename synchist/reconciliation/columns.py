@@ -27,7 +27,7 @@ MONTHS = {
 }  # fmt: skip
 
 YEARS = range(1990, 2101)
-LARGEST = 10**15
+LARGEST = 10**14
 """An amount beyond it is none: a telephone number, an account number."""
 
 LONGEST = 100

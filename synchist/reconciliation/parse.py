@@ -58,6 +58,7 @@ def _report(
     if not told:
         _refuse(found, place, kind)
     table, unsure = _table(place, kind, told)
+    _refuse_sums(table)
     rows.classify(table)
     rows.leave_out(table)
     amount_is_open = _amount_is_open(place)
@@ -147,6 +148,16 @@ def _refuse_side(place: Layout, possible: Sequence[str], kind: str) -> None:
     pages = " or ".join(PAGES[one] for one in possible)
     what = side if len(possible) > 1 else KIND_WORDS[possible[0]]
     raise _Wrong(f"These are {what}{title}, the page is {PAGES[kind]}. Choose {pages}.")
+
+
+def _refuse_sums(table: Table) -> None:
+    """Raise where amounts add up to more than is counted anywhere (2⁶³ ten-thousandths)."""
+    for column in (table.amounts, table.opens, table.debits):
+        if sum(abs(one or 0) for one in column) >= 2**63:
+            raise _Wrong(
+                "The amounts add up to more than any books hold. Check which column holds the"
+                " amount."
+            )
 
 
 def _refuse_kinds(table: Table, kind: str) -> None:
