@@ -109,9 +109,10 @@ def test_nothing_in_it() -> None:
         ("x" * 300 + ".csv", "x" * 100),
         ("--help", "--help"),
         ("-", "-"),
-        ("a\nb.csv", "a\nb.csv"),
-        ("nul\x00.csv", "nul\x00.csv"),
-        ("half\ud800.csv", "half\ud800.csv"),
+        ("a\nb.csv", "a b.csv"),
+        ("nul\x00.csv", "nul .csv"),
+        ("half\ud800.csv", "half .csv"),
+        ("\u202evsc.exe", "vsc.exe"),
     ],
 )
 def test_any_name(name: str, said: str) -> None:

@@ -351,6 +351,8 @@ class _Tables(HTMLParser):
         if text := " ".join("".join(self._said).split()):
             if self._place >= MOST_COLUMNS:
                 raise UnreadableFile(WIDE.format(self._name))
+            if len(self.rows) > MOST_ROWS:
+                raise UnreadableFile(LONG.format(self._name))
             cells = self.rows[-1]
             cells.extend("" for _ in range(len(cells), self._place))
             cells.append(text)
