@@ -26,7 +26,7 @@ DEEPEST = 100
 LONGEST = 8_192
 """Signs of a formula; Excel knows no longer one."""
 
-MOST_CELLS = 2_000_000
+MOST_CELLS = 1_000_000
 """How many cells the sums of a sheet may visit: thousands of them may name the same large range."""
 
 # No amount is as large as this, and nothing is worked out for hours.

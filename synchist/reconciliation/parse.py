@@ -373,17 +373,18 @@ def _warnings(
             f" {_plain(signed)}."
         )
     if len(found) > 1:
-        others = ", ".join(
-            f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet
+        names = [f"“{one.title[:40]}”" for at, one in enumerate(found) if at != place.sheet]
+        others = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if names[5:] else "")
+        warnings.append(
+            f"Only the sheet “{found[place.sheet].title[:40]}” is read; not read: {others}."
         )
-        warnings.append(f"Only the sheet “{found[place.sheet].title}” is read; not read: {others}.")
     if "type" not in place.fields and not layout.kinds(place):
         words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"
         warnings.append(f"The file does not say what its rows are; they are read as {words}.")
     mangled = [one for one in documents.reference if rows.MANGLED.fullmatch(one)]
     if mangled:
         warnings.append(
-            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0]}; they"
+            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]}; they"
             " can't be restored. Export the report again and don't open it in between."
         )
     reasons = rows.skipped(table)

@@ -5,8 +5,21 @@ import io
 import zipfile
 from collections.abc import Callable, Iterable
 
-from synchist.child import MOST_BYTES
-from tests.uploads import SHEET, bomb, laughs, sheet_of, with_part, with_parts, with_rows, workbook
+from synchist.child import MOST_BYTES, UnreadableFile
+from synchist.reconciliation.reading import read
+from synchist.reconciliation.report import Reading, Report, Unmapped, WrongReport
+from tests.uploads import (
+    SHEET,
+    bomb,
+    is_one_sentence,
+    laughs,
+    peak,
+    sheet_of,
+    with_part,
+    with_parts,
+    with_rows,
+    workbook,
+)
 
 HEADINGS = ("Date", "Transaction Type", "Num", "Customer", "Amount")
 HEAD = b"Date,Transaction Type,Num,Customer,Amount\n"
@@ -154,7 +167,7 @@ ARCHIVES: Files = {
     ),
     "archives within archives": lambda: within(5),
     "an archive in an archive's place": lambda: with_part(SHEET, within(1)),
-    "fifty thousand empty parts": lambda: packed(*((str(n), b"") for n in range(50_000))),
+    "twenty thousand empty parts": lambda: packed(*((str(n), b"") for n in range(20_000))),
     "one part a thousand times": lambda: packed(*[(SHEET, b"<row/>" * 20_000)] * 1_000),
     "parts outside of the archive": lambda: with_parts(
         {"../../../../etc/passwd": b"x", "/etc/cron.d/x": b"x", "C:\\x.exe": b"x"}
@@ -324,8 +337,8 @@ XML: Files = {
     "cells within cells": lambda: spreadsheet(
         b"<Row>" + b"<Cell>" * 400_000 + b"</Cell>" * 400_000 + b"</Row>"
     ),
-    "a million attributes": lambda: spreadsheet(
-        b"<Row " + b" ".join(b'a%d=""' % n for n in range(600_000)) + b"/>"
+    "many thousand attributes": lambda: spreadsheet(
+        b"<Row " + b" ".join(b'a%d=""' % n for n in range(200_000)) + b"/>"
     ),
     "half an XML spreadsheet": lambda: spreadsheet(b"<Row>" + data(b"a"))[:-60],
     "an XML spreadsheet that says utf-16": lambda: changed(
@@ -346,9 +359,9 @@ HTML: Files = {
     "a script without end": lambda: html(b"<script>" + b"</scrip" * MILLION),
     "less than, less than": lambda: html(b"<" * 8 * MILLION),
     "ampersands": lambda: html(b"<td>" + b"&" * 8 * MILLION),
-    "a cell in a million pieces": lambda: html(b"<td>" + b"xx<b>" * MILLION),
-    "wide cells in each row": lambda: html(b"<tr><td colspan=99>1</td>" * 300_000),
-    "wide cells in one row": lambda: html(b"<tr>" + b"<td colspan=99></td>" * 400_000),
+    "a cell in many thousand pieces": lambda: html(b"<td>" + b"xx<b>" * 400_000),
+    "wide cells in each row": lambda: html(b"<tr><td colspan=99>1</td>" * 210_000),
+    "wide cells in one row": lambda: html(b"<tr>" + b"<td colspan=99></td>" * 100_000),
     "a cell as wide as the world": lambda: html(b"<tr><td colspan=99999999999999>1</td>"),
     "half signs": lambda: html(b"<td>&#xD800;&#0;&#x110000;&#99999999999;"),
     "one attribute of millions of signs": lambda: html(b"<td a=" + b"x" * 8 * MILLION),
@@ -385,8 +398,8 @@ TEXT: Files = {
         )
     ),
     "amounts beyond what a column holds": lambda: csv(
-        *[cells(Amount="999999999999999.00")] * 5,
-        *[cells(Amount='"999,999,999,999,999,999.99"')] * 5,
+        *[cells(Amount="99999999999999.00")] * 10,
+        *[cells(Amount='"999,999,999,999,999,999.99"')] * 10,
     ),
     "digits of other scripts": lambda: csv(
         cells(Amount="١٢٣.٤٥", Date="٠١/٣١/٢٠٢٦"), cells(Amount="²³", Date="3/³/2026")
@@ -402,16 +415,16 @@ TEXT: Files = {
     "a title of nine millions": lambda: b"\n".join([b"a/r aging " * 90_000] * 9) + b"\n" + csv(),
     "long headings": lambda: b",".join([b"Amount (USD) " * 8_000] * 90) + b"\n" + csv(),
     "one heading a hundred times": lambda: b",".join([b"Amount"] * 100) + b"\n" + csv(),
-    "the headings again and again": lambda: HEAD * 150_000,
+    "the headings again and again": lambda: HEAD * 60_000,
     "sixty lines above and notes below": lambda: (
         b"\n".join(b",".join(b"a%d" % n for n in range(99)) for _ in range(58))
-        + b"\n" + csv(*[b",,note"] * 190_000)
+        + b"\n" + csv(*[b",,note"] * 100_000)
     ),
     "groups that never end, then ends": lambda: csv(
         *(b"Customer %d" % n for n in range(60_000)), *(b"Total x%d" % n for n in range(60_000))
     ),
     "wide rows that are no transactions": lambda: (
-        b"Date,Type,Num,Amount" + b",x" * 90 + b"\n" + (b"Date" + b",Num" * 24 + b"\n") * 95_000
+        b"Date,Type,Num,Amount" + b",x" * 90 + b"\n" + (b"Date" + b",Num" * 24 + b"\n") * 40_000
     ),
     "a date in each year": lambda: csv(
         *(cells(Date=f"{month}/{day}/{year}") for year in ("0000", "9999", "00", "99")
@@ -451,3 +464,23 @@ NAMES = (
     "\u202egnp.csv",
 )
 """What an upload may be called."""
+
+
+# ---------------------------------------------------------------- what may come of them
+
+
+def answer(
+    content: bytes, name: str = "report.xlsx", reading: Reading | None = None
+) -> Report | str:
+    """The report in a file, or the one sentence that is said of it."""
+    before = peak()
+    try:
+        report = read(name, content, "invoice", reading)
+    except (UnreadableFile, WrongReport, Unmapped) as error:
+        is_one_sentence(str(error))
+        return str(error)
+    finally:
+        assert peak() - before < 100 * 2**20
+    assert report.rows_read == report.used + sum(report.skipped.values())
+    assert report.documents_total == sum(map(int, report.documents["amount"]))
+    return report
