@@ -17,7 +17,7 @@ HEADING_ROWS = 60
 
 PREVIEW_ROWS = 15
 
-LONGEST_TITLE = 120
+LONGEST_TITLE = 300
 """Signs of a line that may hold the title of a report."""
 
 Row = list[Any]

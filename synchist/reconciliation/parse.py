@@ -143,7 +143,7 @@ def _refuse(found: Sequence[Sheet], place: Layout, kind: str) -> None:
 
 
 def _refuse_side(place: Layout, possible: Sequence[str], kind: str) -> None:
-    title = f" ({place.title})" if place.known else ""
+    title = f" ({place.title[:80]})" if place.known else ""
     side = "receivables" if possible[0] in RECEIVABLES else "payables"
     pages = " or ".join(PAGES[one] for one in possible)
     what = side if len(possible) > 1 else KIND_WORDS[possible[0]]
@@ -373,19 +373,18 @@ def _warnings(
             f" {_plain(signed)}."
         )
     if len(found) > 1:
-        names = [f"“{one.title[:40]}”" for at, one in enumerate(found) if at != place.sheet]
+        names = [f"“{sheet.title[:40]}”" for sheet in found]
+        read = names.pop(place.sheet)
         others = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if names[5:] else "")
-        warnings.append(
-            f"Only the sheet “{found[place.sheet].title[:40]}” is read; not read: {others}."
-        )
+        warnings.append(f"Only the sheet {read} is read; not read: {others}.")
     if "type" not in place.fields and not layout.kinds(place):
         words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"
         warnings.append(f"The file does not say what its rows are; they are read as {words}.")
     mangled = [one for one in documents.reference if rows.MANGLED.fullmatch(one)]
     if mangled:
         warnings.append(
-            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]}; they"
-            " can't be restored. Export the report again and don't open it in between."
+            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]};"
+            " they can't be restored. Export the report again and don't open it in between."
         )
     reasons = rows.skipped(table)
     for reason, words in (
