@@ -90,6 +90,9 @@ def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
     labels = [fold(cell) for cell in sheet.rows[header]] if header >= 0 else []
     width = max(map(len, sheet.rows), default=0)
     labels += [""] * (width - len(labels))
+    if "open_balance" not in fields and "balance" in labels and _PAID & set(labels):
+        # Beside what was paid it is no running balance.
+        fields["open_balance"] = labels.index("balance")
     taken = set(fields.values())
     also = [
         place
@@ -253,10 +256,11 @@ _CUSTOMERS = re.compile(
 _VENDORS = re.compile(r"\b(vendor|supplier|payee|carrier|creditor|paid to)\b")
 _PAYMENTS = frozenset(
     ["payment id", "payment number", "payment no", "payment #", "pay date", "payment date",
-     "amount paid", "paid amount", "payment amount", "check number", "check no", "check #",
-     "cheque number", "cheque no", "date paid", "amount received", "receipt no",
-     "receipt number", "receipt #", "receipt date"]
+     "payment amount", "check number", "check no", "check #", "cheque number", "cheque no",
+     "date paid", "receipt no", "receipt number", "receipt #", "receipt date"]
 )  # fmt: skip
+_PAID = frozenset(["amount paid", "paid amount", "amount received"])
+_BILLED = frozenset(["total", "gross", "balance", "invoice total", "total amount", "bill total"])
 
 
 def kinds(layout: Layout) -> tuple[str, ...]:
@@ -279,7 +283,10 @@ def is_of_payments(layout: Layout) -> bool:
     labels = set(layout.labels)
     numbers = labels & {"document number", "num", "number"}
     of_bill = labels & {"bill number", "bill no", "invoice number", "invoice no"}
-    return bool(labels & _PAYMENTS) or bool(numbers and of_bill and "bill amount" in labels)
+    if labels & _PAYMENTS or (numbers and of_bill and "bill amount" in labels):
+        return True
+    # A list of invoices may say beside the total what was paid of it.
+    return bool(labels & _PAID) and not labels & _BILLED
 
 
 def system(layout: Layout) -> str:

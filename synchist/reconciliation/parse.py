@@ -386,6 +386,11 @@ def _warnings(
             f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]};"
             " they can't be restored. Export the report again and don't open it in between."
         )
+    if place.known is None and "reference" not in place.fields:
+        questions.append("No column was found that holds the number.")
+    if place.known is None and _amount_is_open(place) and not place.buckets:
+        questions.append("No column was found that holds the amount, only what is open.")
+    warnings += [one for one in questions if one not in warnings]
     reasons = rows.skipped(table)
     for reason, words in (
         ("no transaction type", "without the kind of transaction"),

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from synchist.reconciliation import vocabulary
-from synchist.reconciliation.layout import STAMP, Layout
+from synchist.reconciliation.layout import STAMP, Layout, kinds
 from synchist.reconciliation.vocabulary import (
     BUCKET,
     CREDITS,
@@ -144,12 +144,12 @@ def text_of(cell: Any) -> str:
 def classify(table: Table) -> None:
     """Say of each row what it is."""
     typed = "type" in table.layout.fields
-    kind_of = {cell: type_of(cell) for cell in set(table.of("type"))} if typed else {}
-    kinds = [kind_of[cell] for cell in table.of("type")] if typed else []
+    kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
+    typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
     heading, totals = list[str](), 0
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
-        kind = kinds[index] if typed else table.default_kind or None
+        kind = typed_as[index] if typed else table.default_kind or None
         if when is not None and kind is not None and table.amounts[index] is not None:
             table.reasons.append(None)
             table.kinds.append(kind)
@@ -171,6 +171,16 @@ def classify(table: Table) -> None:
         table.groups.append(heading[-1] if heading else "")
     if totals > 1:  # one for each group, as under every check: none is that of the report
         table.file_total = None
+
+
+_OF_VENDORS = {"invoice": "bill", "invoice_payment": "bill_payment", "credit memo": "vendor credit"}
+
+
+def _kind(table: Table, cell: Any) -> str | None:
+    """What a type stands for; among payables an invoice is a bill, and a payment one of a bill."""
+    kind = type_of(cell)
+    payables = set(kinds(table.layout)) <= set(PAYABLES) and kinds(table.layout)
+    return _OF_VENDORS.get(kind, kind) if kind and payables else kind
 
 
 def _ended(table: Table) -> frozenset[str]:
@@ -446,9 +456,17 @@ def _absolute(amount: int | None) -> int | None:
     return None if amount is None else abs(amount)
 
 
+_APPLIED = frozenset(
+    ["amount applied", "applied amount", "applied", "amount allocated", "allocated", "invoice paid",
+     "paid to invoice", "applied to invoice"]
+)  # fmt: skip
+
+
 def total_repeats(table: Table) -> bool:
     """Whether each line of a document repeats the total of the whole."""
     label = table.layout.label("amount")
+    if label in ("payment amount", "payment total", "check amount", "cheque amount"):
+        return bool(_APPLIED & set(table.layout.labels))
     return table.layout.lines_of and (
         "total" in label or "gross" in label or label == "invoice amount"
     )

@@ -102,6 +102,7 @@ def _text(name: str, content: bytes) -> list[Sheet]:
     head = text[:20_000].splitlines()[:200]
     delimiter = max(",;\t|", key=lambda sign: sum(line.count(sign) for line in head))
     csv.field_size_limit(1_000_000)
+    guarded = '="' in text
     rows: list[list[Any]] = []
     reader = csv.reader(chain(io.StringIO(text, newline=""), [_END]), delimiter=delimiter)
     line = 1
@@ -113,7 +114,7 @@ def _text(name: str, content: bytes) -> list[Sheet]:
                 raise UnreadableFile(
                     f"{name} has a quote in line {line:,} that never ends. Export it again."
                 )
-            rows.append(cells)
+            rows.append(list(map(_unguarded, cells)) if guarded else cells)
             line = reader.line_num + 1
             if len(rows) > MOST_ROWS + 1_000:  # some may be blank
                 break
@@ -122,6 +123,11 @@ def _text(name: str, content: bytes) -> list[Sheet]:
             f"{name} can't be read from line {line:,} on. Export it again."
         ) from None
     return [Sheet("", rows)]
+
+
+def _unguarded(cell: str) -> str:
+    """What stands in `="00071234"`, by which a spreadsheet is kept from making it a number."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
 
 
 def _decoded(name: str, content: bytes) -> str:
