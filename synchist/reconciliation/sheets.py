@@ -158,13 +158,22 @@ def _workbook(name: str, content: bytes) -> Iterator[Sheet]:
             xml = parts.get(paths.get(title, ""), b"")
             _refuse_far(name, xml)
             rows = book.get_sheet_by_name(title).to_python(skip_empty_area=False)
-            yield Sheet(title, values_of(rows, _formulas(xml)))
+            yield Sheet(title, values_of(_without_nuls(rows), _formulas(xml)))
     except PasswordError:
         raise UnreadableFile(PROTECTED.format(name)) from None
     except (CalamineError, ValueError, KeyError, IndexError, OSError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
             raise UnreadableFile(PROTECTED.format(name)) from None
         raise UnreadableFile(BROKEN.format(name)) from None
+
+
+def _without_nuls(rows: list[list[Any]]) -> list[list[Any]]:
+    """A workbook can spell them (_x0000_), and no database keeps them."""
+    for row in rows:
+        for place, cell in enumerate(row):
+            if isinstance(cell, str) and "\x00" in cell:
+                row[place] = cell.replace("\x00", "")
+    return rows
 
 
 _FAR = re.compile(

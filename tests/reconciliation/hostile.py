@@ -219,6 +219,13 @@ WORKBOOKS: Files = {
     ),
     "a text of 32,000 signs a million times": lambda: citing(MILLION, b"x" * 32_000),
     "a text of ten millions a hundred times": lambda: citing(100, b"x" * 10 * MILLION),
+    "signs that no database keeps": lambda: xlsx(
+        [
+            b'<row><c><v>46053</v></c><c t="inlineStr"><is><t>Invoice</t></is></c>'
+            b'<c t="inlineStr"><is><t>_x0000_1042</t></is></c>'
+            b'<c t="inlineStr"><is><t>A_x0000_</t></is></c><c><v>1</v></c></row>'
+        ]
+    ),
     "a text that is not there": lambda: xlsx([b'<row><c t="s"><v>4000000000</v></c></row>']),
     "laughs in a sheet": lambda: with_part(
         SHEET, laughs(sheet_of(b'<row><c t="inlineStr"><is><t>#LAUGH</t></is></c></row>'))
@@ -482,5 +489,10 @@ def answer(
     finally:
         assert peak() - before < 100 * 2**20
     assert report.rows_read == report.used + sum(report.skipped.values())
+    assert not any(
+        "\0" in text
+        for column in ("reference", "party", "also")
+        for text in report.documents[column]
+    )
     assert report.documents_total == sum(map(int, report.documents["amount"]))
     return report
