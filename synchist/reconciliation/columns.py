@@ -27,8 +27,11 @@ MONTHS = {
 }  # fmt: skip
 
 YEARS = range(1990, 2101)
-LARGEST = 10**15
+LARGEST = 10**14
 """An amount beyond it is none: a telephone number, an account number."""
+
+LONGEST = 100
+"""Signs of a cell that may hold a date or an amount, or of a line that names a period."""
 
 # ---------------------------------------------------------------- dates
 
@@ -51,7 +54,7 @@ def order_of(cells: Iterable[Any]) -> tuple[bool | None, bool]:
     whether any date is written so that this matters."""
     first = second = matters = False
     dotted = False
-    for text in {cell for cell in cells if isinstance(cell, str)}:
+    for text in {cell for cell in cells if isinstance(cell, str) and len(cell) <= LONGEST}:
         if found := _NUMERIC.fullmatch(text.strip()):
             matters = True
             first = first or int(found[1]) > 12
@@ -78,7 +81,7 @@ def _day(cell: Any, day_first: bool) -> str | None:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         # What Excel keeps of a date whose cell is not formatted as one.
         return (_EPOCH + timedelta(int(cell))).isoformat() if 30_000 < cell < 75_000 else None
-    if not isinstance(cell, str):
+    if not isinstance(cell, str) or len(cell) > LONGEST:
         return None
     text = _WEEKDAY.sub("", cell.strip())
     try:
@@ -108,7 +111,7 @@ def _iso(year: str, month: int, day: int) -> str | None:
 
 # ---------------------------------------------------------------- amounts
 
-_FAST = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12})\.[0-9]{2}")
+_FAST = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})\.[0-9]{2}")
 _CODE = re.compile(r"(?:US|CA|C|A|AU|NZ|MX|HK|S)?\$|[£€¥₹]|\b[A-Z]{3}\b")
 _POINT = re.compile(r"[0-9]{1,3}(?:[,' ][0-9]{3})*(?:\.[0-9]*)?|[0-9]*(?:\.[0-9]*)?")
 _COMMA = re.compile(r"[0-9]{1,3}(?:[.' ][0-9]{3})*(?:,[0-9]*)?|[0-9]*(?:,[0-9]*)?")
@@ -122,7 +125,7 @@ def comma_is_decimal(columns: Iterable[Iterable[Any]]) -> bool | None:
     votes = {",": 0, ".": 0}
     for cells in columns:
         for cell in cells:
-            if isinstance(cell, str) and ("," in cell or "." in cell):
+            if isinstance(cell, str) and len(cell) <= LONGEST and ("," in cell or "." in cell):
                 sign = _decimal_sign(cell)
                 if sign:
                     votes[sign] += 1
@@ -165,7 +168,7 @@ def _reader(decimal_comma: bool) -> Callable[[Any], int | None]:
     def number(cell: Any) -> int | None:
         if not isinstance(cell, str):
             return _native(cell)
-        if not cell:
+        if not cell or len(cell) > LONGEST:
             return None
         text = cell.replace("\xa0", " ").replace(" ", " ").replace("−", "-").strip()
         if text.startswith("="):
@@ -217,6 +220,8 @@ _Point = tuple[int | None, int | None, int | None]
 def period_of(text: str, day_first: bool = False) -> tuple[str | None, str | None] | None:
     """First and last day that a line above the headings names, None if it names no period. No
     first day: as of the last one; neither: all dates."""
+    if len(text) > LONGEST:
+        return None
     words = " ".join(text.lower().replace(",", " ").split())
     if words in ("all dates", "all"):
         return None, None

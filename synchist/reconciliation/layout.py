@@ -17,6 +17,9 @@ HEADING_ROWS = 60
 
 PREVIEW_ROWS = 15
 
+LONGEST_TITLE = 300
+"""Signs of a line that may hold the title of a report."""
+
 Row = list[Any]
 
 
@@ -54,7 +57,8 @@ def best(sheets: Sequence[Sheet], payments: bool) -> Layout:
 def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, int]) -> Layout:
     """A sheet as somebody says that it is laid out; `header` as the spreadsheet numbers it."""
     rows = sheets[sheet].rows
-    labels = [fold(cell) for cell in rows[header - 1]] if 0 < header <= len(rows) else []
+    header = header if 0 < header <= len(rows) else 0
+    labels = [fold(cell) for cell in rows[header - 1]] if header else []
     width = max(map(len, rows), default=0)
     labels += [""] * (width - len(labels))
     places = {name: place for name, place in fields.items() if 0 <= place < width}
@@ -164,6 +168,8 @@ def _recognise(layout: Layout, lines: Sequence[str]) -> None:
     """The report whose title makes up most of a line: a company may be called Budget Freight."""
     most = 0.0
     for line in lines:
+        if len(line) > LONGEST_TITLE:
+            continue
         folded = " ".join(line.lower().replace("_", " ").split())
         for known in vocabulary.reports():
             if re.search(rf"(?<![a-z]){re.escape(known.title)}(?![a-z])", folded):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from synchist.reconciliation import vocabulary
@@ -48,6 +49,9 @@ _CONTROL = {
         re.IGNORECASE,
     ),
 }
+DEEPEST_GROUP = 50
+"""How many groups within groups are kept in mind: those of many a report never end."""
+
 MANGLED = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,3}", re.IGNORECASE)
 """What a spreadsheet leaves of a long number."""
 
@@ -89,6 +93,17 @@ class Table:
     file_total: int | None = None
     headings: list[str] = field(default_factory=list)
     ended: frozenset[str] = frozenset()
+
+    @cached_property
+    def titles(self) -> frozenset[str]:
+        """What stands above the headings, and again wherever a page begins."""
+        above = self.layout.rows[: max(self.layout.header, 0)]
+        return frozenset(text_of(cell) for row in above for cell in row if said(cell))
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The headings."""
+        return frozenset(one for one in self.layout.labels if one)
 
     @property
     def first(self) -> int:
@@ -142,7 +157,7 @@ def classify(table: Table) -> None:
             continue
         reason, label = _undocumented(table, index)
         if reason == "group heading":
-            heading.append(label)
+            heading = [*heading[-DEEPEST_GROUP:], label]
             table.headings.append(label)
         elif reason == "subtotal" and heading:
             # A group ends, and with it those inside it.
@@ -206,10 +221,9 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
         return "balance", label
     if STAMP.fullmatch(label) and len(told) <= 2:
         return "footer", label
-    folded = [vocabulary.fold(text) for text in texts]
-    if len(folded) > 2 and set(folded) <= {one for one in table.layout.labels if one}:
+    if len(texts) > 2 and all(vocabulary.fold(text) in table.labels for text in texts):
         return "repeated headings", label
-    if len(told) == 1 and label in _titles(table.layout):
+    if len(told) == 1 and label in table.titles:
         return "repeated title", label
     if table.dates[index] is not None:
         if table.amounts[index] is None:
@@ -237,12 +251,6 @@ def _is_heading(table: Table, index: int, told: Sequence[tuple[int, str]]) -> bo
     in_front = told[0][0] <= leftmost or told[0][0] == fields.get("date")
     numbers = all(re.fullmatch(r"[-($£€]*[\d.,]+\)?%?", text) for _, text in told[1:])
     return in_front and numbers and not re.fullmatch(r"[\d.,]+", told[0][1])
-
-
-def _titles(layout: Layout) -> set[str]:
-    """What stands above the headings, and again wherever a page begins."""
-    above = layout.rows[: max(layout.header, 0)]
-    return {text_of(cell) for row in above for cell in row if said(cell)}
 
 
 # ---------------------------------------------------------------- documents
