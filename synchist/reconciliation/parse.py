@@ -179,15 +179,19 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     money = [of(name) for name in ("amount", "open_balance", "debit", "credit")]
     comma = told.get("decimal_comma")
     if comma is None:
-        comma = bool(columns.comma_is_decimal(money))
-    first = told.get("day_first")
-    if first is None:
-        first, doubtful = _day_first(place, of("date"), of("due_date"), comma)
+        found, doubtful = columns.comma_is_decimal(money)
+        comma = bool(found)
         if doubtful:
             unsure.append(
-                "The dates could be day/month or month/day. They are read as"
-                f" {'day/month' if first else 'month/day'}."
+                "Amounts like 1.234 could be 1,234 or 1 and a bit. They are read as 1,234."
             )
+    first = told.get("day_first")
+    if first is None:
+        first, doubt = _day_first(place, of("date"), of("due_date"), comma)
+        if doubt:
+            unsure.append(f"{doubt} They are read as {'day/month' if first else 'month/day'}.")
+    if period := columns.period_of(place.period, first):
+        place.start, place.end = period
     dates = columns.days(of("date"), first)
     debits = columns.amounts(of("debit"), comma)
     credited = columns.amounts(of("credit"), comma)
@@ -227,31 +231,37 @@ def _sided(debits: Sequence[int | None], others: Sequence[int | None]) -> list[i
 
 def _day_first(
     place: Layout, dates: Sequence[Any], due: Sequence[Any], comma: bool
-) -> tuple[bool, bool]:
-    """Whether the day comes first, and whether that is a guess."""
-    order, matters = columns.order_of([*dates, *due])
-    if order is not None or not matters:
-        return bool(order), False
-    if place.start or place.end:
-        inside = [_inside(columns.days(dates, first), place) for first in (True, False)]
-        if inside[0] != inside[1]:
-            return inside[0], False
+) -> tuple[bool, str]:
+    """Whether the day comes first, and why that is a guess (empty: it is none)."""
+    order, matters, mixed = columns.order_of([*dates, *due])
+    if order is not None:
+        return order, ""
+    doubt = "The dates could be day/month or month/day."
+    if mixed:
+        doubt = "Some dates are day/month, others month/day; each that could be either is a guess."
+    inside = [_inside(columns.days(dates, first), place, first) for first in (True, False)]
+    if inside[0] != inside[1]:
+        return inside[0], doubt if mixed else ""
+    if not matters:
+        return False, ""
     terms = [
         _terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)
     ]
     if due and terms[0] != terms[1]:
-        return terms[0] > terms[1], False
+        return terms[0] > terms[1], doubt if mixed else ""
     system = layout.system(place)
     if system.startswith("QuickBooks") or system == "NetSuite":
-        return False, False
+        return False, doubt if mixed else ""
     if comma or system == "Sage 50":
-        return True, False
-    return system == "Xero", True
+        return True, doubt if mixed else ""
+    return system == "Xero", doubt
 
 
-def _inside(dates: Sequence[str | None], place: Layout) -> bool:
+def _inside(dates: Sequence[str | None], place: Layout, first: bool) -> bool:
+    """Whether all dates are in the report's period, where that is written in the same way."""
+    begin, end = columns.period_of(place.period, first) or (None, None)
     there = [one for one in dates if one]
-    return all((place.start or "") <= one <= (place.end or "9999") for one in there)
+    return all((begin or "") <= one <= (end or "9999") for one in there)
 
 
 def _terms(dates: Sequence[str | None], due: Sequence[str | None]) -> int:
