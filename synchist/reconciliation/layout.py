@@ -40,6 +40,11 @@ class Layout:
     buckets: bool = False
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def amount_is_open(self) -> bool:
+        """Whether the amounts are only what is still open."""
+        return self.buckets or not self.fields.keys() & {"amount", "debit", "credit"}
+
     def label(self, name: str) -> str:
         """The folded heading of a field, empty where the file has none."""
         return self.labels[self.fields[name]] if name in self.fields else ""
@@ -61,6 +66,8 @@ def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, i
     also = [places.pop("also")] if "also" in places else []
     layout = Layout(sheet, rows, header - 1, places, also, labels)
     _face(layout, sheets[sheet].title)
+    if layout.known is not None and layout.known.wrong:
+        layout.known = None  # somebody says that it is a list
     return layout
 
 
@@ -127,7 +134,7 @@ def _face(layout: Layout, sheet_title: str) -> None:
     _recognise(layout, [*lines, sheet_title])
     for line in lines:
         period = columns.period_of(line)
-        if period is not None and not layout.period:
+        if period is not None and not layout.period and layout.header >= 0:
             layout.period, (layout.start, layout.end) = line, period
     foot = [_first(row) for row in (*layout.rows[-6:], *layout.rows[: layout.header + 1])]
     for line in (*foot, *lines):

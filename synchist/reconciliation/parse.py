@@ -59,12 +59,12 @@ def _report(
     table, unsure = _table(place, kind, told)
     rows.classify(table)
     rows.leave_out(table)
-    amount_is_open = _amount_is_open(place)
-    if amount_is_open and not told.get("kind"):
+    if not told.get("kind"):
         rows.credits_apart(table)
     _refuse_kinds(table, kind)
     coverage = told.get("coverage") or _coverage(table, kind)
     signed = _control(table)
+    held, unknown = _held(table), _unknown(table)
     documents = rows.documents(table, kind)
     above = ["blank" if not any(map(rows.said, row)) else "title" for row in _above(place)]
     skipped = rows.skipped(table)
@@ -73,7 +73,9 @@ def _report(
     if place.header >= 0:
         skipped["headings"] += 1
     used = table.reasons.count(None)
-    warnings, questions = _warnings(found, table, signed, kind, unsure, documents)
+    warnings = unsure + _warnings(found, table, signed, unknown, documents)
+    if held and not documents.row:
+        warnings.append(f"The file holds no {KIND_WORDS[kind]}.")
     return {
         "system": layout.system(place),
         "report": place.title if place.known else "",
@@ -89,9 +91,9 @@ def _report(
         "documents": vars(documents),
         "control_total": signed,
         "file_total": table.file_total,
-        "amount_is_open": amount_is_open,
+        "amount_is_open": place.amount_is_open,
         "warnings": warnings,
-        "unsure": questions,
+        "unsure": unsure,
         "fields": _fields(place),
         **_shown(found, place),
     }
@@ -284,25 +286,12 @@ def _default_kind(place: Layout, kind: str) -> str:
     if layout.is_of_payments(place):
         of_payments = [one for one in possible or KINDS if one.endswith("payment")]
         return kind if kind in of_payments else of_payments[0]
-    if possible and _amount_is_open(place):
-        return possible[0]
     if possible:
         return possible[0]
     documents = {"invoice_payment": "invoice", "bill_payment": "bill"}
     if place.known is not None and place.known.ledger:
         return ""
     return kind if layout.is_of_payments(place) else documents.get(kind, kind)
-
-
-def _amount_is_open(place: Layout) -> bool:
-    """Whether the amounts are only what is still open."""
-    if place.buckets:
-        return True
-    return (
-        "amount" not in place.fields
-        and "debit" not in place.fields
-        and "credit" not in place.fields
-    )
 
 
 def _coverage(table: Table, kind: str) -> str:
@@ -333,6 +322,16 @@ def _coverage_untitled(table: Table) -> str:
     return UNKNOWN
 
 
+def _unknown(table: Table) -> list[str]:
+    """What the rows say that they are, of those that say something unheard of."""
+    known = {*vocabulary.types().values(), ""}
+    return [
+        table.kinds[index]
+        for index, reason in enumerate(table.reasons)
+        if reason is None and table.kinds[index] not in known
+    ]
+
+
 def _held(table: Table) -> bool:
     return any(reason is None for reason in table.reasons)
 
@@ -343,27 +342,27 @@ def _held(table: Table) -> bool:
 def _control(table: Table) -> int | None:
     """The signed sum of all transactions, as the report's own total counts them."""
     there = [index for index, reason in enumerate(table.reasons) if reason is None]
-    if not there:
-        return 0
-    if "amount" not in table.layout.fields and table.debits:
-        return sum(table.debits[index] or 0 for index in there)
-    if "main_line" in table.layout.fields:
+    counted = table.totalled or table.amounts
+    if not table.totalled and "amount" not in table.layout.fields and table.debits:
+        counted = table.debits
+    elif "main_line" in table.layout.fields:
         main = [index for index in there if text_of(table.of("main_line")[index]) == "*"]
         there = main or there
-    elif rows.total_repeats(table):
-        there = [group[0] for group in rows.grouped(table, there)]
-    return sum(table.amounts[index] or 0 for index in there)
+    elif table.layout.lines_of:
+        groups = rows.grouped(table, there)
+        if rows.total_repeats(table, groups):
+            there = [group[0] for group in groups]
+    return sum(counted[index] or 0 for index in there)
 
 
 def _warnings(
     found: Sequence[Sheet],
     table: Table,
     signed: int | None,
-    kind: str,
-    unsure: list[str],
+    unknown: Sequence[str],
     documents: rows.Documents,
-) -> tuple[list[str], list[str]]:
-    warnings, questions = list(unsure), list(unsure)
+) -> list[str]:
+    warnings = []
     place = table.layout
     if table.file_total is not None and signed is not None and table.file_total != signed:
         warnings.append(
@@ -393,9 +392,11 @@ def _warnings(
     ):
         if count := reasons[reason]:
             warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")
-    if not documents.row and _held(table):
-        warnings.append(f"The file holds no {KIND_WORDS[kind]}.")
-    return warnings, questions
+    if unknown:
+        names = ", ".join(f"“{name}”" for name in dict.fromkeys(unknown[:5]))
+        rows_of = f"row{'s' if len(unknown) > 1 else ''} of a kind that we don't know"
+        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {names}.")
+    return warnings
 
 
 def _plain(amount: int) -> str:

@@ -73,7 +73,8 @@ class Table:
 
     `dates`, `amounts`, `opens`, `debits` have a value per row, None where there is none. After
     `classify`, `reasons` says of each row why it is left out (None: it holds a transaction),
-    `kinds` what a transaction is and `groups` under which heading it stands.
+    `kinds` what a transaction is and `groups` under which heading it stands; `file_total` is what
+    the report adds its rows up to, in the column `totalled`.
     """
 
     layout: Layout
@@ -87,6 +88,7 @@ class Table:
     kinds: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     file_total: int | None = None
+    totalled: list[int | None] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
     ended: frozenset[str] = frozenset()
 
@@ -145,17 +147,26 @@ def classify(table: Table) -> None:
             heading.append(label)
             table.headings.append(label)
         elif reason == "subtotal" and heading:
-            # A group ends, and with it those inside it.
-            ended = next((i for i, one in enumerate(heading) if one and one in label), None)
-            heading = heading[:ended] if ended is not None else heading[:-1]
+            heading = heading[: _ends(heading, label)]
         elif reason == "total":
             totals += 1
-            table.file_total = _own_total(table, index)
+            _own_total(table, index)
         table.reasons.append(reason)
         table.kinds.append(kind or "")
         table.groups.append(heading[-1] if heading else "")
     if totals > 1:  # one for each group, as under every check: none is that of the report
-        table.file_total = None
+        table.file_total, table.totalled = None, []
+
+
+def _ends(headings: Sequence[str], label: str) -> int:
+    """The place of the group that a subtotal ends, and with it those inside: the one of its name,
+    or the innermost."""
+    name = _SUBTOTAL_NAME.sub("", label)
+    places = range(len(headings) - 1, -1, -1)
+    return next(
+        (place for place in places if headings[place] == name),
+        next((place for place in places if headings[place] in label), len(headings) - 1),
+    )
 
 
 def _ended(table: Table) -> frozenset[str]:
@@ -168,14 +179,15 @@ def _ended(table: Table) -> frozenset[str]:
     return frozenset(found)
 
 
-def _own_total(table: Table, index: int) -> int | None:
-    """The total that a report states; of debits and credits that of the debits."""
+def _own_total(table: Table, index: int) -> None:
+    """Take the total that a report states; of debits and credits that of the debits."""
+    whole = table.amounts
     if "amount" not in table.layout.fields and table.debits:
-        found = table.debits[index]
-    else:
-        found = table.amounts[index]
-    found = table.opens[index] if found is None else found
-    return table.file_total if found is None else found
+        whole = table.debits
+    for column in (whole, table.opens):
+        if column[index] is not None:
+            table.file_total, table.totalled = column[index], column
+            return
 
 
 def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
@@ -419,7 +431,7 @@ def _made(table: Table, kind: str, groups: Sequence[Sequence[int]]) -> Documents
         open_balance=[_absolute(table.opens[head]) for head in heads],
         currency=[_currency(cell) for cell in _texts(table.of("currency"), heads)],
     )
-    repeats = total_repeats(table)
+    repeats = total_repeats(table, groups)
     for place, rows in enumerate(groups):
         if len(rows) > 1:
             found.party[place] = next((parties[row] for row in rows if parties[row]), "")
@@ -438,11 +450,15 @@ def _absolute(amount: int | None) -> int | None:
     return None if amount is None else abs(amount)
 
 
-def total_repeats(table: Table) -> bool:
-    """Whether each line of a document repeats the total of the whole."""
+def total_repeats(table: Table, groups: Iterable[Sequence[int]]) -> bool:
+    """Whether each line of a document repeats the total of the whole: its heading says so, and no
+    document has lines that differ."""
     label = table.layout.label("amount")
-    return table.layout.lines_of and (
-        "total" in label or "gross" in label or label == "invoice amount"
+    named = "total" in label or "gross" in label or label == "invoice amount"
+    return (
+        table.layout.lines_of
+        and named
+        and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
     )
 
 
@@ -481,10 +497,19 @@ def skipped(table: Table) -> Counter[str]:
 
 
 def credits_apart(table: Table) -> None:
-    """In a list of open documents that does not say what each is, a negative one is a credit."""
-    if "type" in table.layout.fields or table.default_kind not in ("invoice", "bill"):
+    """In a list of documents that does not say what each is, those of the other sign are credits.
+
+    Open documents are positive; others may all be negative, seen from the other side.
+    """
+    layout = table.layout
+    if "type" in layout.fields or table.default_kind not in ("invoice", "bill"):
         return
+    if layout.lines_of or is_ledger(table):
+        return  # a discount is a line of its invoice
+    there = [index for index, reason in enumerate(table.reasons) if reason is None]
+    signs = [(table.amounts[index] or 0) < 0 for index in there]
+    usual = not layout.amount_is_open and sum(signs) * 2 > len(signs)
     name = CREDITS[0] if table.default_kind == "invoice" else CREDITS[1]
-    for index, reason in enumerate(table.reasons):
-        if reason is None and (table.amounts[index] or 0) < 0:
+    for index, negative in zip(there, signs, strict=True):
+        if negative != usual and table.amounts[index]:
             table.kinds[index] = name
