@@ -159,11 +159,23 @@ def _recognise(layout: Layout, lines: Sequence[str]) -> None:
     for line in lines:
         folded = " ".join(line.lower().replace("_", " ").split())
         for known in vocabulary.reports():
-            if re.search(rf"(?<![a-z]){re.escape(known.title)}(?![a-z])", folded):
+            if _is_titled(known.title, folded):
                 share = len(known.title) / len(folded)
                 if share > most:
                     most, layout.known, layout.title = share, known, line
                 break
+
+
+def _is_titled(title: str, line: str) -> bool:
+    """Whether a title stands in a line, and not at the beginning of a company's name."""
+    if title not in line:
+        return False
+    words = re.compile(rf"(?<![a-z]){re.escape(title)}(?![a-z])(.*)")
+    found = map(words.search, re.split(r" [-–—|:·] |: | for ", line))
+    return any(
+        one and not vocabulary.companies().intersection(re.findall(r"[a-z]+", one[1]))
+        for one in found
+    )
 
 
 # ---------------------------------------------------------------- what it is instead

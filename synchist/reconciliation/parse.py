@@ -348,7 +348,7 @@ def _control(table: Table) -> int | None:
     elif "main_line" in table.layout.fields:
         main = [index for index in there if text_of(table.of("main_line")[index]) == "*"]
         there = main or there
-    elif table.layout.lines_of:
+    elif table.layout.lines_of or vocabulary.portions() & set(table.layout.labels):
         groups = rows.grouped(table, there)
         if rows.total_repeats(table, groups):
             there = [group[0] for group in groups]
@@ -389,6 +389,7 @@ def _warnings(
         ("no amount", "without an amount"),
         ("no date", "without a date"),
         ("can't be read", "with a date that can't be read"),
+        ("other account", "on an account that is neither receivables nor payables"),
     ):
         if count := reasons[reason]:
             warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")

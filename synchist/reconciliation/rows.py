@@ -39,15 +39,20 @@ _BALANCE = re.compile(
     re.IGNORECASE,
 )
 _CONTROL = {
-    RECEIVABLES: re.compile(
-        r"accounts? receivable|\ba/r\b|trade (receivables|debtors)|debtors|\breceivables?\b",
-        re.IGNORECASE,
+    RECEIVABLES: (
+        re.compile(
+            r"accounts? receivable|\ba/r\b|trade (receivables|debtors)|debtors", re.IGNORECASE
+        ),
+        re.compile(r"\breceivables?\b", re.IGNORECASE),
     ),
-    PAYABLES: re.compile(
-        r"accounts? payable|\ba/p\b|trade (payables|creditors)|creditors|\bpayables?\b",
-        re.IGNORECASE,
+    PAYABLES: (
+        re.compile(
+            r"accounts? payable|\ba/p\b|trade (payables|creditors)|creditors", re.IGNORECASE
+        ),
+        re.compile(r"\bpayables?\b", re.IGNORECASE),
     ),
 }
+"""What the account of receivables or payables is called; others, of tax or loans, come second."""
 MANGLED = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,3}", re.IGNORECASE)
 """What a spreadsheet leaves of a long number."""
 
@@ -73,8 +78,8 @@ class Table:
 
     `dates`, `amounts`, `opens`, `debits` have a value per row, None where there is none. After
     `classify`, `reasons` says of each row why it is left out (None: it holds a transaction),
-    `kinds` what a transaction is and `groups` under which heading it stands; `file_total` is what
-    the report adds its rows up to, in the column `totalled`.
+    `kinds` what a transaction is, `groups` under which heading it stands and `paths` under which
+    ones in all; `file_total` is what the report adds its rows up to, in the column `totalled`.
     """
 
     layout: Layout
@@ -87,6 +92,7 @@ class Table:
     reasons: list[str | None] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     file_total: int | None = None
     totalled: list[int | None] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
@@ -133,14 +139,17 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: type_of(cell) for cell in set(table.of("type"))} if typed else {}
     kinds = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading, totals = list[str](), 0
+    references = table.of("reference")
+    heading, totals, path = list[str](), 0, ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = kinds[index] if typed else table.default_kind or None
-        if when is not None and kind is not None and table.amounts[index] is not None:
+        whole = when is not None and kind is not None and table.amounts[index] is not None
+        if whole and (typed or said(references[index]) or not _is_sum(table, index)):
             table.reasons.append(None)
-            table.kinds.append(kind)
+            table.kinds.append(kind or "")
             table.groups.append(heading[-1] if heading else "")
+            table.paths.append(path)
             continue
         reason, label = _undocumented(table, index)
         if reason == "group heading":
@@ -151,11 +160,20 @@ def classify(table: Table) -> None:
         elif reason == "total":
             totals += 1
             _own_total(table, index)
+        # A heading that no subtotal ends is over where the next one begins.
+        path = " : ".join([one for one in heading[:-1] if one in table.ended] + heading[-1:])
         table.reasons.append(reason)
         table.kinds.append(kind or "")
         table.groups.append(heading[-1] if heading else "")
+        table.paths.append(path)
     if totals > 1:  # one for each group, as under every check: none is that of the report
         table.file_total, table.totalled = None, []
+
+
+def _is_sum(table: Table, index: int) -> bool:
+    """Whether a row without a number is a sum or a balance that has a date."""
+    texts = [text_of(cell) for cell in table.cells(index) if said(cell)]
+    return any(_TOTAL.fullmatch(text) or _BALANCE.fullmatch(text) for text in texts)
 
 
 def _ends(headings: Sequence[str], label: str) -> int:
@@ -288,14 +306,17 @@ def is_ledger(table: Table) -> bool:
 
 def control_lines(table: Table, kinds: Sequence[str]) -> list[int]:
     """The transactions on the account of receivables or of payables."""
-    account = _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]
-    accounts = table.of("account") if "account" in table.layout.fields else table.groups
-    hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
-    return [
+    accounts = table.of("account") if "account" in table.layout.fields else table.paths
+    there = [
         index
         for index, reason in enumerate(table.reasons)
-        if reason is None and table.kinds[index] in kinds and hit[accounts[index]]
+        if reason is None and table.kinds[index] in kinds
     ]
+    for account in _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]:
+        hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
+        if found := [index for index in there if hit[accounts[index]]]:
+            return found
+    return []
 
 
 def documents(table: Table, kind: str) -> Documents:
@@ -320,15 +341,36 @@ def documents(table: Table, kind: str) -> Documents:
         )
         groups = [[index] for index in mine]
     elif is_ledger(table):
-        control = set(control_lines(table, (kind,)))
-        if control:
-            mine = _kept(table, mine, control)
-        groups = grouped(table, mine, control=bool(control))
+        groups = _on_control(table, kind, mine)
     elif layout.lines_of or _names_documents_paid(table, kind):
         groups = grouped(table, mine)
     else:
         groups = [[index] for index in mine]
     return _made(table, kind, groups)
+
+
+def _on_control(table: Table, kind: str, mine: list[int]) -> list[list[int]]:
+    """The rows of each document of a ledger: of receivables or payables where those are shown.
+
+    A document that has no such line is told apart from the other lines of one that has.
+    """
+    control = set(control_lines(table, (kind,)))
+    groups = grouped(table, mine)
+    if not control:
+        return groups
+    references = table.of("reference")
+    reached = {text_of(references[index]) for index in control} | {""}
+    found = []
+    for group in groups:
+        lines = [index for index in group if index in control]
+        if not lines and _identity(table, group[0]):
+            lines = group  # in a journal nothing else can be the same transaction
+        if lines:
+            found.append(lines)
+        for index in set(group) - set(lines):
+            same = text_of(references[index]) in reached
+            table.reasons[index] = "detail line" if same else "other account"
+    return found
 
 
 def _other(kind: str) -> str:
@@ -351,17 +393,13 @@ def _names_documents_paid(table: Table, kind: str) -> bool:
     return kind in ("invoice_payment", "bill_payment") and bool(paid & others)
 
 
-def grouped(table: Table, mine: Sequence[int], control: bool = False) -> list[list[int]]:
+def grouped(table: Table, mine: Sequence[int]) -> list[list[int]]:
     """The rows of each document, in the order of the file."""
     references, parties = table.of("reference"), _parties(table)
-    ids = table.of("line_of")
-    journal = table.layout.known is not None and table.layout.known.title == "journal"
     groups: dict[Any, list[int]] = defaultdict(list)
     for index in mine:
-        reference, identity = text_of(references[index]), text_of(ids[index])
-        if journal and table.groups[index]:
-            identity = table.groups[index]
-        if identity:
+        reference = text_of(references[index])
+        if identity := _identity(table, index):
             key: Any = (identity,)
         elif reference:
             key = (reference, parties[index].lower(), table.dates[index])
@@ -369,6 +407,14 @@ def grouped(table: Table, mine: Sequence[int], control: bool = False) -> list[li
             key = index
         groups[key].append(index)
     return list(groups.values())
+
+
+def _identity(table: Table, index: int) -> str:
+    """What all lines of a transaction share, empty where the file does not tell."""
+    known = table.layout.known
+    if known is not None and known.title == "journal" and table.groups[index]:
+        return table.groups[index]
+    return text_of(table.of("line_of")[index]) if "line_of" in table.layout.fields else ""
 
 
 def _parties(table: Table) -> list[str]:
@@ -453,13 +499,10 @@ def _absolute(amount: int | None) -> int | None:
 def total_repeats(table: Table, groups: Iterable[Sequence[int]]) -> bool:
     """Whether each line of a document repeats the total of the whole: its heading says so, and no
     document has lines that differ."""
-    label = table.layout.label("amount")
+    label, labels = table.layout.label("amount"), set(table.layout.labels)
     named = "total" in label or "gross" in label or label == "invoice amount"
-    return (
-        table.layout.lines_of
-        and named
-        and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
-    )
+    whole = named if table.layout.lines_of else bool(labels & vocabulary.portions())
+    return whole and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
 
 
 def _sum_of(table: Table, rows: Sequence[int]) -> int:

@@ -72,6 +72,11 @@ def line_items() -> frozenset[str]:
     return frozenset(_words()["line_items"]["headings"])
 
 
+def portions() -> frozenset[str]:
+    """Headings of what a payment pays of one document, beside the whole payment."""
+    return frozenset(_words()["line_items"]["portions"])
+
+
 @cache
 def reports() -> tuple[Known, ...]:
     """Every title that is known, the longest first: one may hold another."""
@@ -86,6 +91,12 @@ def reports() -> tuple[Known, ...]:
         for title in one["titles"]
     ]
     return tuple(sorted(found, key=lambda one: -len(one.title)))
+
+
+@cache
+def companies() -> frozenset[str]:
+    """Words after what looks like a title: Budget Freight LLC is no budget."""
+    return frozenset(_words()["companies"]["words"])
 
 
 def signs() -> list[tuple[str, frozenset[str], int]]:
