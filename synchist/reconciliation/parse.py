@@ -5,6 +5,7 @@ may be hostile: see `synchist.child`.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -207,6 +208,8 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
         # A check that pays several bills: its own amount stands in the other column.
         whole = columns.amounts(cells[place.labels.index("original amount")], comma)
         amounts = [one if two is None else two for one, two in zip(whole, amounts, strict=True)]
+    for index in _torn(place, cells):
+        amounts[index] = None
     return (
         Table(
             place,
@@ -219,6 +222,21 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
         ),
         unsure,
     )
+
+
+def _torn(place: Layout, cells: Sequence[Sequence[Any]]) -> list[int]:
+    """The rows in which a comma without quotes has torn 1,234.00 into 1 and 234.00."""
+    last = max((at for at, label in enumerate(place.labels) if label), default=len(cells))
+    money = [place.fields[name] for name in ("amount", "debit", "credit") if name in place.fields]
+    return [
+        index
+        for at in money
+        for beyond in cells[last + 1 :]
+        for index, cell in enumerate(beyond)
+        if rows.said(cell)
+        and re.fullmatch(r"[-($ ]*[0-9]{1,3}", text_of(cells[at][index]))
+        and re.fullmatch(r"[0-9]{3}(\.[0-9]*)?[-) ]*", text_of(cells[at + 1][index]))
+    ]
 
 
 def _sided(debits: Sequence[int | None], others: Sequence[int | None]) -> list[int | None]:

@@ -40,15 +40,11 @@ _BALANCE = re.compile(
 )
 _CONTROL = {
     RECEIVABLES: (
-        re.compile(
-            r"accounts? receivable|\ba/r\b|trade (receivables|debtors)|debtors", re.IGNORECASE
-        ),
+        re.compile(r"accounts? receivable|\ba/r\b|trade receivables|debtors", re.IGNORECASE),
         re.compile(r"\breceivables?\b", re.IGNORECASE),
     ),
     PAYABLES: (
-        re.compile(
-            r"accounts? payable|\ba/p\b|trade (payables|creditors)|creditors", re.IGNORECASE
-        ),
+        re.compile(r"accounts? payable|\ba/p\b|trade payables|creditors", re.IGNORECASE),
         re.compile(r"\bpayables?\b", re.IGNORECASE),
     ),
 }
@@ -139,13 +135,12 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: type_of(cell) for cell in set(table.of("type"))} if typed else {}
     kinds = [kind_of[cell] for cell in table.of("type")] if typed else []
-    references = table.of("reference")
     heading, totals, path = list[str](), 0, ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = kinds[index] if typed else table.default_kind or None
         whole = when is not None and kind is not None and table.amounts[index] is not None
-        if whole and (typed or said(references[index]) or not _is_sum(table, index)):
+        if whole and (typed or not _is_sum(table, index)):
             table.reasons.append(None)
             table.kinds.append(kind or "")
             table.groups.append(heading[-1] if heading else "")
@@ -172,6 +167,9 @@ def classify(table: Table) -> None:
 
 def _is_sum(table: Table, index: int) -> bool:
     """Whether a row without a number is a sum or a balance that has a date."""
+    reference = text_of(table.of("reference")[index])
+    if reference and not _TOTAL.fullmatch(reference):
+        return False
     texts = [text_of(cell) for cell in table.cells(index) if said(cell)]
     return any(_TOTAL.fullmatch(text) or _BALANCE.fullmatch(text) for text in texts)
 
@@ -279,17 +277,11 @@ def _unposted(table: Table) -> Iterable[str]:
     fields = table.layout.fields
     if "status" not in fields and "posting" not in fields:
         return ()
-    status = [text_of(cell).lower() for cell in table.of("status")]
+    words = vocabulary.unposted()
     posting = [text_of(cell).lower() for cell in table.of("posting")]
     return [
-        "void"
-        if one in ("voided", "void", "deleted")
-        else "draft"
-        if one in ("draft", "submitted", "awaiting approval")
-        else "not posted"
-        if other in ("no", "n", "false")
-        else ""
-        for one, other in zip(status, posting, strict=True)
+        words.get(text_of(one).lower(), "not posted" if other in ("no", "n", "false") else "")
+        for one, other in zip(table.of("status"), posting, strict=True)
     ]
 
 

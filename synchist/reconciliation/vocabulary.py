@@ -72,6 +72,12 @@ def line_items() -> frozenset[str]:
     return frozenset(_words()["line_items"]["headings"])
 
 
+@cache
+def unposted() -> dict[str, str]:
+    """Why a document with a status is not in the books."""
+    return {word: why for why, words in _words()["unposted"].items() for word in words}
+
+
 def portions() -> frozenset[str]:
     """Headings of what a payment pays of one document, beside the whole payment."""
     return frozenset(_words()["line_items"]["portions"])
