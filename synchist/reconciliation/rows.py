@@ -467,7 +467,7 @@ def _made(table: Table, kind: str, groups: Sequence[Sequence[int]]) -> Documents
         date=[table.dates[head] for head in heads],
         amount=[_absolute(table.amounts[head]) for head in heads],
         open_balance=[_absolute(table.opens[head]) for head in heads],
-        currency=[_currency(cell) for cell in _texts(table.of("currency"), heads)],
+        currency=_currencies(table, heads),
     )
     repeats = total_repeats(table, groups)
     for place, rows in enumerate(groups):
@@ -522,8 +522,15 @@ def _others(table: Table, groups: Sequence[Sequence[int]]) -> list[str]:
     ]
 
 
-def _currency(text: str) -> str:
-    return text.upper() if len(text) == 3 and text.isalpha() and text.isascii() else ""
+def _currencies(table: Table, heads: Sequence[int]) -> list[str]:
+    """The currency of each document: by its column, or written beside the amount."""
+    fields = table.layout.fields
+    if "currency" in fields:
+        codes = [text.upper() for text in _texts(table.of("currency"), heads)]
+        return [code if re.fullmatch(r"[A-Z]{3}", code) else "" for code in codes]
+    money = _texts(table.of("amount" if "amount" in fields else "open_balance"), heads)
+    found = [re.search(r"(?<![A-Z])[A-Z]{3}(?![A-Z])|€|£", text) for text in money]
+    return [{"€": "EUR", "£": "GBP"}.get(one[0], one[0]) if one else "" for one in found]
 
 
 def skipped(table: Table) -> Counter[str]:
