@@ -205,7 +205,11 @@ def _native(cell: Any) -> int | None:
     """An amount that a workbook keeps as a number, as Excel shows it: 0.1 + 0.2 is 0.3."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
         return None
-    return round(cell * UNIT) if -LARGEST < cell < LARGEST else None
+    if not -LARGEST < cell < LARGEST:
+        return None
+    if abs(cell) > 10**9:  # times ten thousand it has more digits than a float holds
+        cell = Decimal(str(cell))
+    return round(cell * UNIT)
 
 
 # ---------------------------------------------------------------- periods

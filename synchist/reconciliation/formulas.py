@@ -7,7 +7,7 @@ are worked out; nothing else is, and nothing is ever run.
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal, DivisionByZero, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, DivisionByZero, InvalidOperation
 from typing import Any
 
 _TOKEN = re.compile(
@@ -162,7 +162,8 @@ class _Sum:
             return sum(values, Decimal(0))
         if len(values) != 2 or not 0 <= values[1] <= 10:
             raise _NotOurs
-        return round(values[0], int(values[1]))
+        # Half a cent goes up, as in Excel.
+        return values[0].quantize(Decimal(1).scaleb(-int(values[1])), ROUND_HALF_UP)
 
     def _cell(self, place: Place) -> Decimal:
         if place in self._formulas:

@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import ParseError, iterparse
@@ -198,10 +199,11 @@ _CELL = re.compile(
 
 
 def _formulas(sheet: bytes) -> dict[tuple[int, int], str]:
-    """The formulas without a stored result, by row and column from 0."""
+    """The formulas without a stored result, by row and column from 0. A stored zero may be none:
+    so workbooks are kept that nothing has calculated yet."""
     found = {}
     for cell in _CELL.finditer(sheet):
-        if cell["value"] is None:
+        if cell["value"] in (None, b"0", b"0.0"):
             place = re.search(rb"r=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']", cell["cell"])
             if place:
                 column = 0
@@ -244,8 +246,17 @@ def _xml_cells(name: str, row: Any) -> list[Any]:
             raise UnreadableFile(BROKEN.format(name))
         cells.extend("" for _ in range(len(cells), index - 1))
         data = cell.find(f"{SPREADSHEET}Data")
-        cells.append("" if data is None else "".join(data.itertext()))
+        cells.append("" if data is None else _xml_value(data))
     return cells
+
+
+def _xml_value(data: Any) -> Any:
+    """A number as a workbook keeps it (0.1 + 0.2 is written with 17 digits), else the text."""
+    text = "".join(data.itertext())
+    if data.get(f"{SPREADSHEET}Type") == "Number" and re.fullmatch(r"[-+\d.Ee]{1,30}", text):
+        with suppress(ValueError):
+            return float(text)
+    return text
 
 
 def _html(name: str, content: bytes) -> list[Sheet]:
