@@ -207,9 +207,9 @@ def _native(cell: Any) -> int | None:
         return None
     if not -LARGEST < cell < LARGEST:
         return None
-    if abs(cell) > 10**9:  # times ten thousand it has more digits than a float holds
-        cell = Decimal(str(cell))
-    return round(cell * UNIT)
+    if abs(cell) < 10**9:
+        return round(cell * UNIT)
+    return round(Decimal(str(cell)) * UNIT)  # of a float, times ten thousand, digits would be lost
 
 
 # ---------------------------------------------------------------- periods
