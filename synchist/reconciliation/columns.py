@@ -207,7 +207,7 @@ def _native(cell: Any) -> int | None:
         return None
     if not -LARGEST < cell < LARGEST:
         return None
-    if abs(cell) < 10**9:
+    if -(10**9) < cell < 10**9:
         return round(cell * UNIT)
     return round(Decimal(str(cell)) * UNIT)  # of a float, times ten thousand, digits would be lost
 
