@@ -5,7 +5,7 @@ Runs where hostile files are read, so it imports little.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synchist.reconciliation import columns, vocabulary
@@ -69,6 +69,17 @@ def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, i
     if layout.known is not None and layout.known.wrong:
         layout.known = None  # somebody says that it is a list
     return layout
+
+
+def guessed(place: Layout, payments: bool) -> Layout:
+    """What a person can start from who says how a sheet is laid out: the row that looks most like
+    headings, and the columns that it names."""
+    words = vocabulary.headings(payments)
+    rows = [
+        (_places([fold(cell) for cell in row], words), row) for row in place.rows[:HEADING_ROWS]
+    ]
+    most = max(range(len(rows)), key=lambda at: (len(rows[at][0]), sum(map(bool, rows[at][1]))))
+    return replace(place, header=most, fields=rows[most][0])
 
 
 def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
@@ -255,10 +266,11 @@ _CUSTOMERS = re.compile(
 _VENDORS = re.compile(r"\b(vendor|supplier|payee|carrier|creditor|paid to)\b")
 _PAYMENTS = frozenset(
     ["payment id", "payment number", "payment no", "payment #", "pay date", "payment date",
-     "amount paid", "paid amount", "payment amount", "check number", "check no", "check #",
-     "cheque number", "cheque no", "date paid", "amount received", "receipt no",
-     "receipt number", "receipt #", "receipt date"]
+     "payment amount", "check number", "check no", "check #", "cheque number", "cheque no",
+     "date paid", "receipt no", "receipt number", "receipt #", "receipt date"]
 )  # fmt: skip
+_PAID = frozenset(["amount paid", "paid amount", "amount received"])
+_BILLED = frozenset(["total", "gross", "balance", "invoice total", "total amount", "bill total"])
 
 
 def kinds(layout: Layout) -> tuple[str, ...]:
@@ -281,7 +293,10 @@ def is_of_payments(layout: Layout) -> bool:
     labels = set(layout.labels)
     numbers = labels & {"document number", "num", "number"}
     of_bill = labels & {"bill number", "bill no", "invoice number", "invoice no"}
-    return bool(labels & _PAYMENTS) or bool(numbers and of_bill and "bill amount" in labels)
+    if labels & _PAYMENTS or (numbers and of_bill and "bill amount" in labels):
+        return True
+    # A list of invoices may say beside the total what was paid of it.
+    return bool(labels & _PAID) and not labels & _BILLED
 
 
 def system(layout: Layout) -> str:

@@ -49,7 +49,8 @@ def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
     except _Wrong as error:
         return {"wrong": str(error)}
     except _Unmapped as error:
-        return {"unmapped": str(error), **_shown(found, place), "fields": _fields(place)}
+        guess = layout.guessed(place, payments)
+        return {"unmapped": str(error), **_shown(found, guess), "fields": _fields(guess)}
 
 
 def _report(
@@ -173,7 +174,7 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     width = max([len(place.labels), *map(len, body)])
     padded = [row if len(row) == width else [*row, *[""] * (width - len(row))] for row in body]
     cells: list[Sequence[Any]] = list(zip(*padded, strict=True)) or [()] * width
-    unsure: list[str] = []
+    unsure = _missing(place)
 
     def of(name: str) -> Sequence[Any]:
         at = place.fields.get(name)
@@ -222,6 +223,16 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
         ),
         unsure,
     )
+
+
+def _missing(place: Layout) -> list[str]:
+    """What a list without a known title may hold in a column that was not found."""
+    missing = []
+    if place.known is None and "reference" not in place.fields:
+        missing.append("No column was found that holds the number.")
+    if place.known is None and place.amount_is_open and not place.buckets:
+        missing.append("No column was found that holds the amount, only what is open.")
+    return missing
 
 
 def _torn(place: Layout, cells: Sequence[Sequence[Any]]) -> list[int]:

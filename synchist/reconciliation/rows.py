@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from synchist.reconciliation import vocabulary
-from synchist.reconciliation.layout import STAMP, Layout
+from synchist.reconciliation.layout import STAMP, Layout, kinds
 from synchist.reconciliation.vocabulary import (
     BUCKET,
     CREDITS,
@@ -133,12 +133,12 @@ def text_of(cell: Any) -> str:
 def classify(table: Table) -> None:
     """Say of each row what it is."""
     typed = "type" in table.layout.fields
-    kind_of = {cell: type_of(cell) for cell in set(table.of("type"))} if typed else {}
-    kinds = [kind_of[cell] for cell in table.of("type")] if typed else []
+    kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
+    typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
     heading, totals, path = list[str](), 0, ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
-        kind = kinds[index] if typed else table.default_kind or None
+        kind = typed_as[index] if typed else table.default_kind or None
         whole = when is not None and kind is not None and table.amounts[index] is not None
         if whole and (typed or not _is_sum(table, index)):
             table.reasons.append(None)
@@ -183,6 +183,16 @@ def _ends(headings: Sequence[str], label: str) -> int:
         (place for place in places if headings[place] == name),
         next((place for place in places if headings[place] in label), len(headings) - 1),
     )
+
+
+_OF_VENDORS = {"invoice": "bill", "invoice_payment": "bill_payment", "credit memo": "vendor credit"}
+
+
+def _kind(table: Table, cell: Any) -> str | None:
+    """What a type stands for; among payables an invoice is a bill, and a payment one of a bill."""
+    kind = type_of(cell)
+    payables = set(kinds(table.layout)) <= set(PAYABLES) and kinds(table.layout)
+    return _OF_VENDORS.get(kind, kind) if kind and payables else kind
 
 
 def _ended(table: Table) -> frozenset[str]:
@@ -491,10 +501,14 @@ def _absolute(amount: int | None) -> int | None:
 def total_repeats(table: Table, groups: Iterable[Sequence[int]]) -> bool:
     """Whether each line of a document repeats the total of the whole: its heading says so, and no
     document has lines that differ."""
-    label, labels = table.layout.label("amount"), set(table.layout.labels)
-    named = "total" in label or "gross" in label or label == "invoice amount"
-    whole = named if table.layout.lines_of else bool(labels & vocabulary.portions())
-    return whole and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
+    label = table.layout.label("amount")
+    if label in ("payment amount", "payment total", "check amount", "cheque amount"):
+        named = bool(vocabulary.portions() & set(table.layout.labels))
+    else:
+        named = table.layout.lines_of and (
+            "total" in label or "gross" in label or label == "invoice amount"
+        )
+    return named and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
 
 
 def _sum_of(table: Table, rows: Sequence[int]) -> int:

@@ -92,10 +92,11 @@ def _text(name: str, content: bytes) -> list[Sheet]:
     delimiter = max(",;\t|", key=lambda sign: sum(line.count(sign) for line in head))
     csv.field_size_limit(1_000_000)
     rows = []
+    guarded = '="' in text
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for cells in reader:
-            rows.append(cells)
+            rows.append(list(map(_unguarded, cells)) if guarded else cells)
             if len(rows) > MOST_ROWS + 1_000:  # some may be blank
                 break
     except csv.Error:
@@ -103,6 +104,11 @@ def _text(name: str, content: bytes) -> list[Sheet]:
             f"{name} can't be read from line {reader.line_num:,} on. Export it again."
         ) from None
     return [Sheet("", rows)]
+
+
+def _unguarded(cell: str) -> str:
+    """What stands in `="00071234"`, by which a spreadsheet is kept from making it a number."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
 
 
 def _decoded(name: str, content: bytes) -> str:
