@@ -59,7 +59,8 @@ def best(sheets: Sequence[Sheet], payments: bool) -> Layout:
 def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, int]) -> Layout:
     """A sheet as somebody says that it is laid out; `header` as the spreadsheet numbers it."""
     rows = sheets[sheet].rows
-    labels = [fold(cell) for cell in rows[header - 1]] if 0 < header <= len(rows) else []
+    header = header if 0 < header <= len(rows) else 0
+    labels = [fold(cell) for cell in rows[header - 1]] if header else []
     width = max(map(len, rows), default=0)
     labels += [""] * (width - len(labels))
     places = {name: place for name, place in fields.items() if 0 <= place < width}

@@ -224,12 +224,12 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
         return "blank", ""
     label = told[0][1]
     texts = [text for _, text in told]
+    if len(told) == 1 and label in table.ended:
+        return "group heading", label  # a company may be called Total Freight
     if any(_TOTAL.fullmatch(text) for text in texts):
         return "total", label
     if _SUBTOTAL.fullmatch(label) and table.dates[index] is None:
-        # A company may be called Total Freight: its heading has no sums beside it.
-        alone = len(told) == 1 and label in table.ended
-        return ("group heading" if alone else "subtotal"), label
+        return "subtotal", label
     if any(_BALANCE.fullmatch(text) for text in texts[:3]):
         return "balance", label
     if STAMP.fullmatch(label) and len(told) <= 2:
@@ -240,9 +240,7 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
     if len(told) == 1 and label in _titles(table.layout):
         return "repeated title", label
     if table.dates[index] is not None:
-        if table.amounts[index] is None:
-            return "no amount", label
-        return "no transaction type", label
+        return ("no amount" if table.amounts[index] is None else "no transaction type"), label
     if len(told) == 1 or _is_heading(table, index, told):
         below = bool(table.reasons) and table.reasons[-1] == "group heading"
         nameless = len(label) > 120 or (below and bool(table.ended) and label not in table.ended)
