@@ -70,6 +70,17 @@ def order_of(cells: Iterable[Any]) -> Order:
     return Order(True if dotted and not first else None, matters, mixed=first)
 
 
+def look_swapped(cells: Sequence[Any]) -> bool:
+    """Whether a spreadsheet of another country seems to have turned dates: it takes 5/9 for the
+    9th of May and leaves 13/9 as it is, so that its own dates are never past the 12th."""
+    left, turned = list[bool](), list[bool]()
+    for cell, day in zip(cells, days(cells, day_first=False), strict=True):
+        if day:
+            text = isinstance(cell, str) and _NUMERIC.fullmatch(cell.strip())
+            (left if text else turned).append(int(day[8:]) > 12)
+    return len(left) > 1 and all(left) and len(turned) > 1 and not any(turned)
+
+
 def days(cells: Sequence[Any], day_first: bool) -> list[str | None]:
     """The day in each cell in ISO form, None where there is none."""
     known: dict[Any, str | None] = {}

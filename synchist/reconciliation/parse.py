@@ -196,6 +196,11 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
             unsure.append(f"{doubt} They are read as {'day/month' if first else 'month/day'}.")
     if period := columns.period_of(place.period, first):
         place.start, place.end = period
+    if columns.look_swapped(of("date")):
+        unsure.append(
+            "A spreadsheet seems to have swapped day and month of some dates. Export the report"
+            " again and don't open it in between."
+        )
     dates = columns.days(of("date"), first)
     debits = columns.amounts(of("debit"), comma)
     credited = columns.amounts(of("credit"), comma)

@@ -135,7 +135,7 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
     typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading, totals, path = list[str](), 0, ""
+    heading, totals, path, group = list[str](), 0, "", ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = typed_as[index] if typed else table.default_kind or None
@@ -143,7 +143,7 @@ def classify(table: Table) -> None:
         if whole and (typed or not _is_sum(table, index)):
             table.reasons.append(None)
             table.kinds.append(kind or "")
-            table.groups.append(heading[-1] if heading else "")
+            table.groups.append(group)
             table.paths.append(path)
             continue
         reason, label = _undocumented(table, index)
@@ -156,10 +156,13 @@ def classify(table: Table) -> None:
             totals += 1
             _own_total(table, index)
         # A heading that no subtotal ends is over where the next one begins.
-        path = " : ".join([one for one in heading[:-1] if one in table.ended] + heading[-1:])
+        open_groups = [one for one in heading[:-1] if one in table.ended] + heading[-1:]
+        path = " : ".join(open_groups)
+        named = [one for one in open_groups if not BUCKET.fullmatch(one)]
+        group = (named or open_groups or [""])[-1]
         table.reasons.append(reason)
         table.kinds.append(kind or "")
-        table.groups.append(heading[-1] if heading else "")
+        table.groups.append(group)
         table.paths.append(path)
     if totals > 1:  # one for each group, as under every check: none is that of the report
         table.file_total, table.totalled = None, []
@@ -449,9 +452,9 @@ def _named_within(table: Table) -> list[str]:
 
 def _grouped_by_other(table: Table, own: Sequence[str]) -> bool:
     """Whether the headings are ageing buckets or accounts, and no parties."""
-    if _bucketed(table):
-        return True
     place = table.layout.fields.get("party")
+    if _bucketed(table):
+        return place is not None
     named = sum(bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None)
     # A column of names with a few blanks: the headings are something else.
     return place is not None and named > 0

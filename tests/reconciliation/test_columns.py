@@ -13,6 +13,7 @@ from synchist.reconciliation.columns import (
     amounts,
     comma_is_decimal,
     days,
+    look_swapped,
     order_of,
     period_of,
 )
@@ -138,6 +139,24 @@ def test_dates_that_contradict_each_other_are_never_read_in_silence() -> None:
     answer = parsed(listed(*rows))
     assert documents(answer, "date")[:2] == ["2026-09-13", "2026-09-14"]
     assert "each that could be either is a guess" in answer["unsure"][0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "swapped"),
+    [
+        (["2026-05-09", "2026-06-09", "13/09/2026", "14/09/2026"], True),
+        ([date(2026, 5, 9), 46151, "09/13/2026", "09/14/2026"], True),
+        (["2026-05-09", "2026-06-19", "13/09/2026", "14/09/2026"], False),
+        (["2026-05-09", "2026-06-09", "13/09/2026", "05/09/2026"], False),
+        (["13/09/2026", "14/09/2026"], False),
+        (["2026-05-09", "2026-06-09"], False),
+    ],
+)
+def test_dates_that_a_spreadsheet_has_swapped_are_said(cells: list[Any], swapped: bool) -> None:
+    assert look_swapped(cells) == swapped
+    if all(isinstance(cell, str) for cell in cells):
+        answer = parsed(listed(*(f"{cell},Invoice,{at},Ash,1.00" for at, cell in enumerate(cells))))
+        assert any("swapped day and month" in one for one in answer["unsure"]) == swapped
 
 
 # ---------------------------------------------------------------- amounts

@@ -49,6 +49,7 @@ def test_columns_are_found_by_their_synonyms(headings: str) -> None:
         ("Original Amount,Amount Paid,Open Balance", "10.00,4.00,6.00", "10.00", "6.00"),
         ("Past due,Open balance", "31,4.00", "4.00", "4.00"),
         ("Amount,Amount", "10.00,99.00", "10.00", None),
+        ("Amount,Foreign amount,Currency", "10.00,9.00,EUR", "9.00", None),
     ],
 )
 def test_the_column_of_the_amount(

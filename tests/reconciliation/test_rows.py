@@ -51,6 +51,18 @@ def test_whose_a_document_is(lines: list[str], parties: list[str]) -> None:
     assert documents(parsed(grouped(*lines)), "party") == parties
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Ash", "Current", "1 1.00", "/Current", "/Ash"],
+        ["Current", "Ash", "1 1.00", "/Ash", "/Current"],
+        ["91 and over", "Ash", "1 1.00", "/Ash", "/91 and over"],
+    ],
+)
+def test_buckets_may_hold_customers_and_customers_buckets(lines: list[str]) -> None:
+    assert documents(parsed(grouped(*lines)), "party") == ["Ash"]
+
+
 def test_an_ageing_bucket_is_no_party() -> None:
     rows = [
         *(
