@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 UNIT = 10_000
 """Parts of a currency unit: amounts are exact whatever the currency turns out to be."""
@@ -49,20 +49,39 @@ _EPOCH = date(1899, 12, 30)
 """Day 0 of a spreadsheet's calendar, after its leap year that never was."""
 
 
-def order_of(cells: Iterable[Any]) -> tuple[bool | None, bool]:
-    """Whether the day comes first in the dates of a column (None: each could be either), and
-    whether any date is written so that this matters."""
+class Order(NamedTuple):
+    """How the dates of a column are written: the day first (None: each could be either), whether
+    any of them is written so that this matters, and whether they contradict each other."""
+
+    day_first: bool | None
+    matters: bool
+    mixed: bool
+
+
+def order_of(cells: Iterable[Any]) -> Order:
+    """The order of day and month in a column of dates."""
     first = second = matters = False
     dotted = False
     for text in {cell for cell in cells if isinstance(cell, str) and len(cell) <= LONGEST}:
-        if found := _NUMERIC.fullmatch(text.strip()):
+        if found := _NUMERIC.fullmatch(_WEEKDAY.sub("", text.strip())):
             matters = True
             first = first or int(found[1]) > 12
             second = second or int(found[3]) > 12
             dotted = dotted or found[2] == "."
     if first != second:
-        return first, matters
-    return (True if dotted and not first else None), matters
+        return Order(first, matters, mixed=False)
+    return Order(True if dotted and not first else None, matters, mixed=first)
+
+
+def look_swapped(cells: Sequence[Any]) -> bool:
+    """Whether a spreadsheet of another country seems to have turned dates: it takes 5/9 for the
+    9th of May and leaves 13/9 as it is, so that its own dates are never past the 12th."""
+    left, turned = list[bool](), list[bool]()
+    for cell, day in zip(cells, days(cells, day_first=False), strict=True):
+        if day:
+            text = isinstance(cell, str) and _NUMERIC.fullmatch(cell.strip())
+            (left if text else turned).append(int(day[8:]) > 12)
+    return len(left) > 1 and all(left) and len(turned) > 1 and not any(turned)
 
 
 def days(cells: Sequence[Any], day_first: bool) -> list[str | None]:
@@ -113,39 +132,46 @@ def _iso(year: str, month: int, day: int) -> str | None:
 
 _FAST = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})\.[0-9]{2}")
 _CODE = re.compile(r"(?:US|CA|C|A|AU|NZ|MX|HK|S)?\$|[£€¥₹]|\b[A-Z]{3}\b")
+_BLANKS = re.compile(r"\s")
 _POINT = re.compile(r"[0-9]{1,3}(?:[,' ][0-9]{3})*(?:\.[0-9]*)?|[0-9]*(?:\.[0-9]*)?")
 _COMMA = re.compile(r"[0-9]{1,3}(?:[.' ][0-9]{3})*(?:,[0-9]*)?|[0-9]*(?:,[0-9]*)?")
 
 
-def comma_is_decimal(columns: Iterable[Iterable[Any]]) -> bool | None:
-    """Whether amounts are written as 1.234,50; None: nothing in the columns tells.
+def comma_is_decimal(columns: Iterable[Iterable[Any]]) -> tuple[bool | None, bool]:
+    """Whether amounts are written as 1.234,50 (None: nothing in the columns tells), and whether
+    that is a guess: of 1.234 alone, since it is more often 1234 than 1 and a bit.
 
     Of many amounts that tell, the first thousands are enough.
     """
     votes = {",": 0, ".": 0}
+    thousands = set()
     for cells in columns:
         for cell in cells:
             if isinstance(cell, str) and len(cell) <= LONGEST and ("," in cell or "." in cell):
-                sign = _decimal_sign(cell)
-                if sign:
+                number = _NOISE.sub("", cell).rstrip(".,")
+                if sign := _decimal_sign(number):
                     votes[sign] += 1
                     if votes[sign] > 2_000:
                         break
-    return None if votes[","] == votes["."] else votes[","] > votes["."]
+                elif number:
+                    thousands |= {number[-4:-3]} & {",", "."}
+    if votes[","] != votes["."]:
+        return votes[","] > votes["."], False
+    guess = thousands == {"."} and not votes["."]
+    return (True, True) if guess else (None, False)
 
 
-def _decimal_sign(text: str) -> str:
+_NOISE = re.compile(r"[^0-9.,]")
+
+
+def _decimal_sign(number: str) -> str:
     """The decimal sign that an amount shows, empty where 1,234 could be either."""
-    digits = text.strip(" ()-$€£\xa0CDRcdr")
-    commas, points = digits.count(","), digits.count(".")
-    if not commas + points:
+    commas, points = number.count(","), number.count(".")
+    if not commas + points or re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", number):
         return ""
-    last = max(digits.rfind(","), digits.rfind("."))
-    if commas and points:
-        return digits[last]
-    if commas + points > 1:  # twice in one number: it parts thousands
-        return "." if commas else ","
-    return digits[last] if len(digits) - last - 1 != 3 else ""
+    if commas > 1 or points > 1:  # twice in one number: it parts thousands
+        return "." if commas > 1 else ","
+    return number[max(number.rfind(","), number.rfind("."))]
 
 
 def amounts(cells: Sequence[Any], decimal_comma: bool) -> list[int | None]:
@@ -170,10 +196,8 @@ def _reader(decimal_comma: bool) -> Callable[[Any], int | None]:
             return _native(cell)
         if not cell or len(cell) > LONGEST:
             return None
-        text = cell.replace("\xa0", " ").replace(" ", " ").replace("−", "-").strip()
-        if text.startswith("="):
-            text = text[1:]
-        if text[:1].isalpha() or text[-1:].isalpha():
+        text = _BLANKS.sub(" ", cell).replace("−", "-").replace("’", "'").strip().removeprefix("=")
+        if text[:1].isalpha() or text[-1:].isalpha() or text[-2:-1].isalpha():
             sided = re.fullmatch(r"(.*\d[)]?) ?(CR|DR|Cr|Dr|cr|dr)\.?", text)
             if sided:
                 text = sided[1] if sided[2].lower() == "dr" else f"-{sided[1]}"
@@ -195,7 +219,11 @@ def _native(cell: Any) -> int | None:
     """An amount that a workbook keeps as a number, as Excel shows it: 0.1 + 0.2 is 0.3."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
         return None
-    return round(cell * UNIT) if -LARGEST < cell < LARGEST else None
+    if not -LARGEST < cell < LARGEST:
+        return None
+    if -(10**9) < cell < 10**9:
+        return round(cell * UNIT)
+    return round(Decimal(str(cell)) * UNIT)  # of a float, times ten thousand, digits would be lost
 
 
 # ---------------------------------------------------------------- periods
@@ -208,6 +236,7 @@ _POINT_IN_TIME = re.compile(
     r"(?: ?'?(?P<month_year>\d{4}|(?<=')\d{2}))?"
     r"|(?P<year>\d{4})|(?P<bare>\d{1,2})(?!\d)(?: (?P<bare_year>\d{4}))?"
 )
+_NUMBERED = re.compile(r"(?<!\d)\d{1,2}[/.\-]\d{1,2}[/.\-]\d{2,4}(?!\d)")
 _PERIOD_WORDS = frozenset(
     ["for", "the", "period", "from", "to", "through", "thru", "until", "and", "month", "months",
      "year", "ended", "ending", "date", "range", "dates", "in", "-", "–", "—", ":", "between",
@@ -219,13 +248,18 @@ _Point = tuple[int | None, int | None, int | None]
 
 def period_of(text: str, day_first: bool = False) -> tuple[str | None, str | None] | None:
     """First and last day that a line above the headings names, None if it names no period. No
-    first day: as of the last one; neither: all dates."""
+    first day: as of the last one; neither: all dates. `day_first` counts where 1/3/2026 could be
+    either."""
     if len(text) > LONGEST:
         return None
-    words = " ".join(text.lower().replace(",", " ").split())
+    order = order_of(_NUMBERED.findall(text)).day_first
+    day_first = day_first if order is None else order
+    words = " ".join(re.sub(r",|(?<=[A-Za-z])\.", " ", text.lower()).split())
     if words in ("all dates", "all"):
         return None, None
-    open_ended = re.match(r"(?:as (?:of|at|on)|aged as (?:of|at)|at)\b:? ", words)
+    open_ended = re.match(
+        r"(?:as (?:of|at|on)|aged as (?:of|at)|at|through|thru|until|up to)\b:? ", words
+    )
     points: list[_Point] = []
     rest = words[open_ended.end() :] if open_ended else words
     at = 0

@@ -7,7 +7,15 @@ are worked out; nothing else is, and nothing is ever run.
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from decimal import (
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from math import isfinite
 from typing import Any
 
@@ -201,7 +209,8 @@ class _Formula:
             return sum(values, Decimal(0))
         if len(values) != 2 or not 0 <= values[1] <= 10:
             raise _NotOurs
-        return round(values[0], int(values[1]))
+        # Half a cent goes up, as in Excel.
+        return values[0].quantize(Decimal(1).scaleb(-int(values[1])), ROUND_HALF_UP)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,11 @@ class Layout:
     buckets: bool = False
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def amount_is_open(self) -> bool:
+        """Whether the amounts are only what is still open."""
+        return self.buckets or not self.fields.keys() & {"amount", "debit", "credit"}
+
     def label(self, name: str) -> str:
         """The folded heading of a field, empty where the file has none."""
         return self.labels[self.fields[name]] if name in self.fields else ""
@@ -65,6 +70,8 @@ def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, i
     also = [places.pop("also")] if "also" in places else []
     layout = Layout(sheet, rows, header - 1, places, also, labels)
     _face(layout, sheets[sheet].title)
+    if layout.known is not None and layout.known.wrong:
+        layout.known = None  # somebody says that it is a list
     return layout
 
 
@@ -145,7 +152,7 @@ def _face(layout: Layout, sheet_title: str) -> None:
     _recognise(layout, [*lines, sheet_title])
     for line in lines:
         period = columns.period_of(line)
-        if period is not None and not layout.period:
+        if period is not None and not layout.period and layout.header >= 0:
             layout.period, (layout.start, layout.end) = line, period
     foot = [_first(row) for row in (*layout.rows[-6:], *layout.rows[: layout.header + 1])]
     for line in (*foot, *lines):
@@ -172,11 +179,23 @@ def _recognise(layout: Layout, lines: Sequence[str]) -> None:
             continue
         folded = " ".join(line.lower().replace("_", " ").split())
         for known in vocabulary.reports():
-            if re.search(rf"(?<![a-z]){re.escape(known.title)}(?![a-z])", folded):
+            if _is_titled(known.title, folded):
                 share = len(known.title) / len(folded)
                 if share > most:
                     most, layout.known, layout.title = share, known, line
                 break
+
+
+def _is_titled(title: str, line: str) -> bool:
+    """Whether a title stands in a line, and not at the beginning of a company's name."""
+    if title not in line:
+        return False
+    words = re.compile(rf"(?<![a-z]){re.escape(title)}(?![a-z])(.*)")
+    found = map(words.search, re.split(r" [-–—|:·] |: | for ", line))
+    return any(
+        one and not vocabulary.companies().intersection(re.findall(r"[a-z]+", one[1]))
+        for one in found
+    )
 
 
 # ---------------------------------------------------------------- what it is instead

@@ -5,6 +5,7 @@ may be hostile: see `synchist.child`.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -61,12 +62,12 @@ def _report(
     _refuse_sums(table)
     rows.classify(table)
     rows.leave_out(table)
-    amount_is_open = _amount_is_open(place)
-    if amount_is_open and not told.get("kind"):
+    if not told.get("kind"):
         rows.credits_apart(table)
     _refuse_kinds(table, kind)
     coverage = told.get("coverage") or _coverage(table, kind)
     signed = _control(table)
+    held, unknown = _held(table), _unknown(table)
     documents = rows.documents(table, kind)
     above = ["blank" if not any(map(rows.said, row)) else "title" for row in _above(place)]
     skipped = rows.skipped(table)
@@ -75,7 +76,9 @@ def _report(
     if place.header >= 0:
         skipped["headings"] += 1
     used = table.reasons.count(None)
-    warnings, questions = _warnings(found, table, signed, kind, unsure, documents)
+    warnings = unsure + _warnings(found, table, signed, unknown, documents)
+    if held and not documents.row:
+        warnings.append(f"The file holds no {KIND_WORDS[kind]}.")
     return {
         "system": layout.system(place),
         "report": place.title if place.known else "",
@@ -91,9 +94,9 @@ def _report(
         "documents": vars(documents),
         "control_total": signed,
         "file_total": table.file_total,
-        "amount_is_open": amount_is_open,
+        "amount_is_open": place.amount_is_open,
         "warnings": warnings,
-        "unsure": questions,
+        "unsure": unsure,
         "fields": _fields(place),
         **_shown(found, place),
     }
@@ -182,7 +185,7 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     width = max([len(place.labels), *map(len, body)])
     padded = [row if len(row) == width else [*row, *[""] * (width - len(row))] for row in body]
     cells: list[Sequence[Any]] = list(zip(*padded, strict=True)) or [()] * width
-    unsure: list[str] = []
+    unsure = _missing(place)
 
     def of(name: str) -> Sequence[Any]:
         at = place.fields.get(name)
@@ -191,15 +194,24 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     money = [of(name) for name in ("amount", "open_balance", "debit", "credit")]
     comma = told.get("decimal_comma")
     if comma is None:
-        comma = bool(columns.comma_is_decimal(money))
-    first = told.get("day_first")
-    if first is None:
-        first, doubtful = _day_first(place, of("date"), of("due_date"), comma)
+        found, doubtful = columns.comma_is_decimal(money)
+        comma = bool(found)
         if doubtful:
             unsure.append(
-                "The dates could be day/month or month/day. They are read as"
-                f" {'day/month' if first else 'month/day'}."
+                "Amounts like 1.234 could be 1,234 or 1 and a bit. They are read as 1,234."
             )
+    first = told.get("day_first")
+    if first is None:
+        first, doubt = _day_first(place, of("date"), of("due_date"), comma)
+        if doubt:
+            unsure.append(f"{doubt} They are read as {'day/month' if first else 'month/day'}.")
+    if period := columns.period_of(place.period, first):
+        place.start, place.end = period
+    if columns.look_swapped(of("date")):
+        unsure.append(
+            "A spreadsheet seems to have swapped day and month of some dates. Export the report"
+            " again and don't open it in between."
+        )
     dates = columns.days(of("date"), first)
     debits = columns.amounts(of("debit"), comma)
     credited = columns.amounts(of("credit"), comma)
@@ -213,6 +225,8 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
         # A check that pays several bills: its own amount stands in the other column.
         whole = columns.amounts(cells[place.labels.index("original amount")], comma)
         amounts = [one if two is None else two for one, two in zip(whole, amounts, strict=True)]
+    for index in _torn(place, cells):
+        amounts[index] = None
     return (
         Table(
             place,
@@ -227,6 +241,31 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     )
 
 
+def _missing(place: Layout) -> list[str]:
+    """What a list without a known title may hold in a column that was not found."""
+    missing = []
+    if place.known is None and "reference" not in place.fields:
+        missing.append("No column was found that holds the number.")
+    if place.known is None and place.amount_is_open and not place.buckets:
+        missing.append("No column was found that holds the amount, only what is open.")
+    return missing
+
+
+def _torn(place: Layout, cells: Sequence[Sequence[Any]]) -> list[int]:
+    """The rows in which a comma without quotes has torn 1,234.00 into 1 and 234.00."""
+    last = max((at for at, label in enumerate(place.labels) if label), default=len(cells))
+    money = [place.fields[name] for name in ("amount", "debit", "credit") if name in place.fields]
+    return [
+        index
+        for at in money
+        for beyond in cells[last + 1 :]
+        for index, cell in enumerate(beyond)
+        if rows.said(cell)
+        and re.fullmatch(r"[-($ ]*[0-9]{1,3}", text_of(cells[at][index]))
+        and re.fullmatch(r"[0-9]{3}(\.[0-9]*)?[-) ]*", text_of(cells[at + 1][index]))
+    ]
+
+
 def _sided(debits: Sequence[int | None], others: Sequence[int | None]) -> list[int | None]:
     """Debit less credit."""
     debits = debits or [None] * len(others)
@@ -239,31 +278,37 @@ def _sided(debits: Sequence[int | None], others: Sequence[int | None]) -> list[i
 
 def _day_first(
     place: Layout, dates: Sequence[Any], due: Sequence[Any], comma: bool
-) -> tuple[bool, bool]:
-    """Whether the day comes first, and whether that is a guess."""
-    order, matters = columns.order_of([*dates, *due])
-    if order is not None or not matters:
-        return bool(order), False
-    if place.start or place.end:
-        inside = [_inside(columns.days(dates, first), place) for first in (True, False)]
-        if inside[0] != inside[1]:
-            return inside[0], False
+) -> tuple[bool, str]:
+    """Whether the day comes first, and why that is a guess (empty: it is none)."""
+    order, matters, mixed = columns.order_of([*dates, *due])
+    if order is not None:
+        return order, ""
+    doubt = "The dates could be day/month or month/day."
+    if mixed:
+        doubt = "Some dates are day/month, others month/day; each that could be either is a guess."
+    inside = [_inside(columns.days(dates, first), place, first) for first in (True, False)]
+    if inside[0] != inside[1]:
+        return inside[0], doubt if mixed else ""
+    if not matters:
+        return False, ""
     terms = [
         _terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)
     ]
     if due and terms[0] != terms[1]:
-        return terms[0] > terms[1], False
+        return terms[0] > terms[1], doubt if mixed else ""
     system = layout.system(place)
     if system.startswith("QuickBooks") or system == "NetSuite":
-        return False, False
+        return False, doubt if mixed else ""
     if comma or system == "Sage 50":
-        return True, False
-    return system == "Xero", True
+        return True, doubt if mixed else ""
+    return system == "Xero", doubt
 
 
-def _inside(dates: Sequence[str | None], place: Layout) -> bool:
+def _inside(dates: Sequence[str | None], place: Layout, first: bool) -> bool:
+    """Whether all dates are in the report's period, where that is written in the same way."""
+    begin, end = columns.period_of(place.period, first) or (None, None)
     there = [one for one in dates if one]
-    return all((place.start or "") <= one <= (place.end or "9999") for one in there)
+    return all((begin or "") <= one <= (end or "9999") for one in there)
 
 
 def _terms(dates: Sequence[str | None], due: Sequence[str | None]) -> int:
@@ -286,25 +331,12 @@ def _default_kind(place: Layout, kind: str) -> str:
     if layout.is_of_payments(place):
         of_payments = [one for one in possible or KINDS if one.endswith("payment")]
         return kind if kind in of_payments else of_payments[0]
-    if possible and _amount_is_open(place):
-        return possible[0]
     if possible:
         return possible[0]
     documents = {"invoice_payment": "invoice", "bill_payment": "bill"}
     if place.known is not None and place.known.ledger:
         return ""
     return kind if layout.is_of_payments(place) else documents.get(kind, kind)
-
-
-def _amount_is_open(place: Layout) -> bool:
-    """Whether the amounts are only what is still open."""
-    if place.buckets:
-        return True
-    return (
-        "amount" not in place.fields
-        and "debit" not in place.fields
-        and "credit" not in place.fields
-    )
 
 
 def _coverage(table: Table, kind: str) -> str:
@@ -335,6 +367,16 @@ def _coverage_untitled(table: Table) -> str:
     return UNKNOWN
 
 
+def _unknown(table: Table) -> list[str]:
+    """What the rows say that they are, of those that say something unheard of."""
+    known = {*vocabulary.types().values(), ""}
+    return [
+        table.kinds[index]
+        for index, reason in enumerate(table.reasons)
+        if reason is None and table.kinds[index] not in known
+    ]
+
+
 def _held(table: Table) -> bool:
     return any(reason is None for reason in table.reasons)
 
@@ -345,27 +387,27 @@ def _held(table: Table) -> bool:
 def _control(table: Table) -> int | None:
     """The signed sum of all transactions, as the report's own total counts them."""
     there = [index for index, reason in enumerate(table.reasons) if reason is None]
-    if not there:
-        return 0
-    if "amount" not in table.layout.fields and table.debits:
-        return sum(table.debits[index] or 0 for index in there)
-    if "main_line" in table.layout.fields:
+    counted = table.totalled or table.amounts
+    if not table.totalled and "amount" not in table.layout.fields and table.debits:
+        counted = table.debits
+    elif "main_line" in table.layout.fields:
         main = [index for index in there if text_of(table.of("main_line")[index]) == "*"]
         there = main or there
-    elif rows.total_repeats(table):
-        there = [group[0] for group in rows.grouped(table, there)]
-    return sum(table.amounts[index] or 0 for index in there)
+    elif table.layout.lines_of or vocabulary.portions() & set(table.layout.labels):
+        groups = rows.grouped(table, there)
+        if rows.total_repeats(table, groups):
+            there = [group[0] for group in groups]
+    return sum(counted[index] or 0 for index in there)
 
 
 def _warnings(
     found: Sequence[Sheet],
     table: Table,
     signed: int | None,
-    kind: str,
-    unsure: list[str],
+    unknown: Sequence[str],
     documents: rows.Documents,
-) -> tuple[list[str], list[str]]:
-    warnings, questions = list(unsure), list(unsure)
+) -> list[str]:
+    warnings = []
     place = table.layout
     if table.file_total is not None and signed is not None and table.file_total != signed:
         warnings.append(
@@ -386,23 +428,21 @@ def _warnings(
             f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]};"
             " they can't be restored. Export the report again and don't open it in between."
         )
-    if place.known is None and "reference" not in place.fields:
-        questions.append("No column was found that holds the number.")
-    if place.known is None and _amount_is_open(place) and not place.buckets:
-        questions.append("No column was found that holds the amount, only what is open.")
-    warnings += [one for one in questions if one not in warnings]
     reasons = rows.skipped(table)
     for reason, words in (
         ("no transaction type", "without the kind of transaction"),
         ("no amount", "without an amount"),
         ("no date", "without a date"),
         ("can't be read", "with a date that can't be read"),
+        ("other account", "on an account that is neither receivables nor payables"),
     ):
         if count := reasons[reason]:
             warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")
-    if not documents.row and _held(table):
-        warnings.append(f"The file holds no {KIND_WORDS[kind]}.")
-    return warnings, questions
+    if unknown:
+        unknowns = ", ".join(f"“{name}”" for name in dict.fromkeys(unknown[:5]))
+        rows_of = f"row{'s' if len(unknown) > 1 else ''} of a kind that we don't know"
+        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {unknowns}.")
+    return warnings
 
 
 def _plain(amount: int) -> str:

@@ -40,15 +40,16 @@ _BALANCE = re.compile(
     re.IGNORECASE,
 )
 _CONTROL = {
-    RECEIVABLES: re.compile(
-        r"accounts? receivable|\ba/r\b|trade (receivables|debtors)|debtors|\breceivables?\b",
-        re.IGNORECASE,
+    RECEIVABLES: (
+        re.compile(r"accounts? receivable|\ba/r\b|trade receivables|debtors", re.IGNORECASE),
+        re.compile(r"\breceivables?\b", re.IGNORECASE),
     ),
-    PAYABLES: re.compile(
-        r"accounts? payable|\ba/p\b|trade (payables|creditors)|creditors|\bpayables?\b",
-        re.IGNORECASE,
+    PAYABLES: (
+        re.compile(r"accounts? payable|\ba/p\b|trade payables|creditors", re.IGNORECASE),
+        re.compile(r"\bpayables?\b", re.IGNORECASE),
     ),
 }
+"""What the account of receivables or payables is called; others, of tax or loans, come second."""
 DEEPEST_GROUP = 50
 """How many groups within groups are kept in mind: those of many a report never end."""
 
@@ -77,7 +78,8 @@ class Table:
 
     `dates`, `amounts`, `opens`, `debits` have a value per row, None where there is none. After
     `classify`, `reasons` says of each row why it is left out (None: it holds a transaction),
-    `kinds` what a transaction is and `groups` under which heading it stands.
+    `kinds` what a transaction is, `groups` under which heading it stands and `paths` under which
+    ones in all; `file_total` is what the report adds its rows up to, in the column `totalled`.
     """
 
     layout: Layout
@@ -90,7 +92,9 @@ class Table:
     reasons: list[str | None] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     file_total: int | None = None
+    totalled: list[int | None] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
     ended: frozenset[str] = frozenset()
 
@@ -146,31 +150,57 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
     typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading, totals = list[str](), 0
+    heading, totals, path, group = list[str](), 0, "", ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = typed_as[index] if typed else table.default_kind or None
-        if when is not None and kind is not None and table.amounts[index] is not None:
+        whole = when is not None and kind is not None and table.amounts[index] is not None
+        if whole and (typed or not _is_sum(table, index)):
             table.reasons.append(None)
-            table.kinds.append(kind)
-            table.groups.append(heading[-1] if heading else "")
+            table.kinds.append(kind or "")
+            table.groups.append(group)
+            table.paths.append(path)
             continue
         reason, label = _undocumented(table, index)
         if reason == "group heading":
             heading = [*heading[-DEEPEST_GROUP:], label]
             table.headings.append(label)
         elif reason == "subtotal" and heading:
-            # A group ends, and with it those inside it.
-            ended = next((i for i, one in enumerate(heading) if one and one in label), None)
-            heading = heading[:ended] if ended is not None else heading[:-1]
+            heading = heading[: _ends(heading, label)]
         elif reason == "total":
             totals += 1
-            table.file_total = _own_total(table, index)
+            _own_total(table, index)
+        # A heading that no subtotal ends is over where the next one begins.
+        open_groups = [one for one in heading[:-1] if one in table.ended] + heading[-1:]
+        path = " : ".join(open_groups)
+        named = [one for one in open_groups if not BUCKET.fullmatch(one)]
+        group = (named or open_groups or [""])[-1]
         table.reasons.append(reason)
         table.kinds.append(kind or "")
-        table.groups.append(heading[-1] if heading else "")
+        table.groups.append(group)
+        table.paths.append(path)
     if totals > 1:  # one for each group, as under every check: none is that of the report
-        table.file_total = None
+        table.file_total, table.totalled = None, []
+
+
+def _is_sum(table: Table, index: int) -> bool:
+    """Whether a row without a number is a sum or a balance that has a date."""
+    reference = text_of(table.of("reference")[index])
+    if reference and not _TOTAL.fullmatch(reference):
+        return False
+    texts = [text_of(cell) for cell in table.cells(index) if said(cell)]
+    return any(_TOTAL.fullmatch(text) or _BALANCE.fullmatch(text) for text in texts)
+
+
+def _ends(headings: Sequence[str], label: str) -> int:
+    """The place of the group that a subtotal ends, and with it those inside: the one of its name,
+    or the innermost."""
+    name = _SUBTOTAL_NAME.sub("", label)
+    places = range(len(headings) - 1, -1, -1)
+    return next(
+        (place for place in places if headings[place] == name),
+        next((place for place in places if headings[place] in label), len(headings) - 1),
+    )
 
 
 _OF_VENDORS = {"invoice": "bill", "invoice_payment": "bill_payment", "credit memo": "vendor credit"}
@@ -193,14 +223,15 @@ def _ended(table: Table) -> frozenset[str]:
     return frozenset(found)
 
 
-def _own_total(table: Table, index: int) -> int | None:
-    """The total that a report states; of debits and credits that of the debits."""
+def _own_total(table: Table, index: int) -> None:
+    """Take the total that a report states; of debits and credits that of the debits."""
+    whole = table.amounts
     if "amount" not in table.layout.fields and table.debits:
-        found = table.debits[index]
-    else:
-        found = table.amounts[index]
-    found = table.opens[index] if found is None else found
-    return table.file_total if found is None else found
+        whole = table.debits
+    for column in (whole, table.opens):
+        if column[index] is not None:
+            table.file_total, table.totalled = column[index], column
+            return
 
 
 def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
@@ -211,12 +242,12 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
         return "blank", ""
     label = told[0][1]
     texts = [text for _, text in told]
+    if len(told) == 1 and label in table.ended:
+        return "group heading", label  # a company may be called Total Freight
     if any(_TOTAL.fullmatch(text) for text in texts):
         return "total", label
     if _SUBTOTAL.fullmatch(label) and table.dates[index] is None:
-        # A company may be called Total Freight: its heading has no sums beside it.
-        alone = len(told) == 1 and label in table.ended
-        return ("group heading" if alone else "subtotal"), label
+        return "subtotal", label
     if any(_BALANCE.fullmatch(text) for text in texts[:3]):
         return "balance", label
     if STAMP.fullmatch(label) and len(told) <= 2:
@@ -226,9 +257,7 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
     if len(told) == 1 and label in table.titles:
         return "repeated title", label
     if table.dates[index] is not None:
-        if table.amounts[index] is None:
-            return "no amount", label
-        return "no transaction type", label
+        return ("no amount" if table.amounts[index] is None else "no transaction type"), label
     if len(told) == 1 or _is_heading(table, index, told):
         below = bool(table.reasons) and table.reasons[-1] == "group heading"
         nameless = len(label) > 120 or (below and bool(table.ended) and label not in table.ended)
@@ -267,17 +296,11 @@ def _unposted(table: Table) -> Iterable[str]:
     fields = table.layout.fields
     if "status" not in fields and "posting" not in fields:
         return ()
-    status = [text_of(cell).lower() for cell in table.of("status")]
+    words = vocabulary.unposted()
     posting = [text_of(cell).lower() for cell in table.of("posting")]
     return [
-        "void"
-        if one in ("voided", "void", "deleted")
-        else "draft"
-        if one in ("draft", "submitted", "awaiting approval")
-        else "not posted"
-        if other in ("no", "n", "false")
-        else ""
-        for one, other in zip(status, posting, strict=True)
+        words.get(text_of(one).lower(), "not posted" if other in ("no", "n", "false") else "")
+        for one, other in zip(table.of("status"), posting, strict=True)
     ]
 
 
@@ -294,14 +317,17 @@ def is_ledger(table: Table) -> bool:
 
 def control_lines(table: Table, kinds: Sequence[str]) -> list[int]:
     """The transactions on the account of receivables or of payables."""
-    account = _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]
-    accounts = table.of("account") if "account" in table.layout.fields else table.groups
-    hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
-    return [
+    accounts = table.of("account") if "account" in table.layout.fields else table.paths
+    there = [
         index
         for index, reason in enumerate(table.reasons)
-        if reason is None and table.kinds[index] in kinds and hit[accounts[index]]
+        if reason is None and table.kinds[index] in kinds
     ]
+    for account in _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]:
+        hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
+        if found := [index for index in there if hit[accounts[index]]]:
+            return found
+    return []
 
 
 def documents(table: Table, kind: str) -> Documents:
@@ -326,15 +352,36 @@ def documents(table: Table, kind: str) -> Documents:
         )
         groups = [[index] for index in mine]
     elif is_ledger(table):
-        control = set(control_lines(table, (kind,)))
-        if control:
-            mine = _kept(table, mine, control)
-        groups = grouped(table, mine, control=bool(control))
+        groups = _on_control(table, kind, mine)
     elif layout.lines_of or _names_documents_paid(table, kind):
         groups = grouped(table, mine)
     else:
         groups = [[index] for index in mine]
     return _made(table, kind, groups)
+
+
+def _on_control(table: Table, kind: str, mine: list[int]) -> list[list[int]]:
+    """The rows of each document of a ledger: of receivables or payables where those are shown.
+
+    A document that has no such line is told apart from the other lines of one that has.
+    """
+    control = set(control_lines(table, (kind,)))
+    groups = grouped(table, mine)
+    if not control:
+        return groups
+    references = table.of("reference")
+    reached = {text_of(references[index]) for index in control} | {""}
+    found = []
+    for group in groups:
+        lines = [index for index in group if index in control]
+        if not lines and _identity(table, group[0]):
+            lines = group  # in a journal nothing else can be the same transaction
+        if lines:
+            found.append(lines)
+        for index in set(group) - set(lines):
+            same = text_of(references[index]) in reached
+            table.reasons[index] = "detail line" if same else "other account"
+    return found
 
 
 def _other(kind: str) -> str:
@@ -357,17 +404,13 @@ def _names_documents_paid(table: Table, kind: str) -> bool:
     return kind in ("invoice_payment", "bill_payment") and bool(paid & others)
 
 
-def grouped(table: Table, mine: Sequence[int], control: bool = False) -> list[list[int]]:
+def grouped(table: Table, mine: Sequence[int]) -> list[list[int]]:
     """The rows of each document, in the order of the file."""
     references, parties = table.of("reference"), _parties(table)
-    ids = table.of("line_of")
-    journal = table.layout.known is not None and table.layout.known.title == "journal"
     groups: dict[Any, list[int]] = defaultdict(list)
     for index in mine:
-        reference, identity = text_of(references[index]), text_of(ids[index])
-        if journal and table.groups[index]:
-            identity = table.groups[index]
-        if identity:
+        reference = text_of(references[index])
+        if identity := _identity(table, index):
             key: Any = (identity,)
         elif reference:
             key = (reference, parties[index].lower(), table.dates[index])
@@ -375,6 +418,14 @@ def grouped(table: Table, mine: Sequence[int], control: bool = False) -> list[li
             key = index
         groups[key].append(index)
     return list(groups.values())
+
+
+def _identity(table: Table, index: int) -> str:
+    """What all lines of a transaction share, empty where the file does not tell."""
+    known = table.layout.known
+    if known is not None and known.title == "journal" and table.groups[index]:
+        return table.groups[index]
+    return text_of(table.of("line_of")[index]) if "line_of" in table.layout.fields else ""
 
 
 def _parties(table: Table) -> list[str]:
@@ -409,9 +460,9 @@ def _named_within(table: Table) -> list[str]:
 
 def _grouped_by_other(table: Table, own: Sequence[str]) -> bool:
     """Whether the headings are ageing buckets or accounts, and no parties."""
-    if _bucketed(table):
-        return True
     place = table.layout.fields.get("party")
+    if _bucketed(table):
+        return place is not None
     named = sum(bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None)
     # A column of names with a few blanks: the headings are something else.
     return place is not None and named > 0
@@ -435,9 +486,9 @@ def _made(table: Table, kind: str, groups: Sequence[Sequence[int]]) -> Documents
         date=[table.dates[head] for head in heads],
         amount=[_absolute(table.amounts[head]) for head in heads],
         open_balance=[_absolute(table.opens[head]) for head in heads],
-        currency=[_currency(cell) for cell in _texts(table.of("currency"), heads)],
+        currency=_currencies(table, heads),
     )
-    repeats = total_repeats(table)
+    repeats = total_repeats(table, groups)
     for place, rows in enumerate(groups):
         if len(rows) > 1:
             found.party[place] = next((parties[row] for row in rows if parties[row]), "")
@@ -456,20 +507,17 @@ def _absolute(amount: int | None) -> int | None:
     return None if amount is None else abs(amount)
 
 
-_APPLIED = frozenset(
-    ["amount applied", "applied amount", "applied", "amount allocated", "allocated", "invoice paid",
-     "paid to invoice", "applied to invoice"]
-)  # fmt: skip
-
-
-def total_repeats(table: Table) -> bool:
-    """Whether each line of a document repeats the total of the whole."""
+def total_repeats(table: Table, groups: Iterable[Sequence[int]]) -> bool:
+    """Whether each line of a document repeats the total of the whole: its heading says so, and no
+    document has lines that differ."""
     label = table.layout.label("amount")
     if label in ("payment amount", "payment total", "check amount", "cheque amount"):
-        return bool(_APPLIED & set(table.layout.labels))
-    return table.layout.lines_of and (
-        "total" in label or "gross" in label or label == "invoice amount"
-    )
+        named = bool(vocabulary.portions() & set(table.layout.labels))
+    else:
+        named = table.layout.lines_of and (
+            "total" in label or "gross" in label or label == "invoice amount"
+        )
+    return named and all(len({table.amounts[row] for row in rows}) == 1 for rows in groups)
 
 
 def _sum_of(table: Table, rows: Sequence[int]) -> int:
@@ -497,8 +545,15 @@ def _others(table: Table, groups: Sequence[Sequence[int]]) -> list[str]:
     ]
 
 
-def _currency(text: str) -> str:
-    return text.upper() if len(text) == 3 and text.isalpha() and text.isascii() else ""
+def _currencies(table: Table, heads: Sequence[int]) -> list[str]:
+    """The currency of each document: by its column, or written beside the amount."""
+    fields = table.layout.fields
+    if "currency" in fields:
+        codes = [text.upper() for text in _texts(table.of("currency"), heads)]
+        return [code if re.fullmatch(r"[A-Z]{3}", code) else "" for code in codes]
+    money = _texts(table.of("amount" if "amount" in fields else "open_balance"), heads)
+    found = [re.search(r"(?<![A-Z])[A-Z]{3}(?![A-Z])|€|£", text) for text in money]
+    return [{"€": "EUR", "£": "GBP"}.get(one[0], one[0]) if one else "" for one in found]
 
 
 def skipped(table: Table) -> Counter[str]:
@@ -507,10 +562,19 @@ def skipped(table: Table) -> Counter[str]:
 
 
 def credits_apart(table: Table) -> None:
-    """In a list of open documents that does not say what each is, a negative one is a credit."""
-    if "type" in table.layout.fields or table.default_kind not in ("invoice", "bill"):
+    """In a list of documents that does not say what each is, those of the other sign are credits.
+
+    Open documents are positive; others may all be negative, seen from the other side.
+    """
+    layout = table.layout
+    if "type" in layout.fields or table.default_kind not in ("invoice", "bill"):
         return
+    if layout.lines_of or is_ledger(table):
+        return  # a discount is a line of its invoice
+    there = [index for index, reason in enumerate(table.reasons) if reason is None]
+    signs = [(table.amounts[index] or 0) < 0 for index in there]
+    usual = not layout.amount_is_open and sum(signs) * 2 > len(signs)
     name = CREDITS[0] if table.default_kind == "invoice" else CREDITS[1]
-    for index, reason in enumerate(table.reasons):
-        if reason is None and (table.amounts[index] or 0) < 0:
+    for index, negative in zip(there, signs, strict=True):
+        if negative != usual and table.amounts[index]:
             table.kinds[index] = name

@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from html.parser import HTMLParser
 from itertools import chain
 from typing import Any, NamedTuple
@@ -246,12 +247,13 @@ _CELL = re.compile(
 
 
 def _formulas(sheet: bytes) -> dict[tuple[int, int], str]:
-    """The formulas without a stored result, by row and column from 0."""
+    """The formulas without a stored result, by row and column from 0. A stored zero may be none:
+    so workbooks are kept that nothing has calculated yet."""
     found: dict[tuple[int, int], str] = {}
     if b"</f>" not in sheet and b":f>" not in sheet:
         return found
     for cell in _CELL.finditer(sheet):
-        if cell["value"] is None:
+        if cell["value"] in (None, b"0", b"0.0"):
             place = re.search(rb"r=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']", cell["cell"])
             if place:
                 column = 0
@@ -293,7 +295,7 @@ def _xml_cells(name: str, row: Any) -> list[Any]:
     for cell in row.iterfind(f"{SPREADSHEET}Cell"):
         place = _index(cell, after=place)
         data = cell.find(f"{SPREADSHEET}Data")
-        text = "" if data is None else "".join(data.itertext())
+        text = "" if data is None else _xml_value(data)
         if _said(text):
             if place > MOST_COLUMNS:
                 raise UnreadableFile(WIDE.format(name))
@@ -308,6 +310,15 @@ def _index(tag: Any, after: int) -> int:
     if index <= after:
         raise ValueError(index)
     return index
+
+
+def _xml_value(data: Any) -> Any:
+    """A number as a workbook keeps it (0.1 + 0.2 is written with 17 digits), else the text."""
+    text = "".join(data.itertext())
+    if data.get(f"{SPREADSHEET}Type") == "Number" and re.fullmatch(r"[-+\d.Ee]{1,30}", text):
+        with suppress(ValueError):
+            return float(text)
+    return text
 
 
 def _html(name: str, content: bytes) -> list[Sheet]:

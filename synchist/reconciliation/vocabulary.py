@@ -74,6 +74,17 @@ def line_items() -> frozenset[str]:
 
 
 @cache
+def unposted() -> dict[str, str]:
+    """Why a document with a status is not in the books."""
+    return {word: why for why, words in _words()["unposted"].items() for word in words}
+
+
+def portions() -> frozenset[str]:
+    """Headings of what a payment pays of one document, beside the whole payment."""
+    return frozenset(_words()["line_items"]["portions"])
+
+
+@cache
 def reports() -> tuple[Known, ...]:
     """Every title that is known, the longest first: one may hold another."""
     found = [
@@ -87,6 +98,12 @@ def reports() -> tuple[Known, ...]:
         for title in one["titles"]
     ]
     return tuple(sorted(found, key=lambda one: -len(one.title)))
+
+
+@cache
+def companies() -> frozenset[str]:
+    """Words after what looks like a title: Budget Freight LLC is no budget."""
+    return frozenset(_words()["companies"]["words"])
 
 
 def signs() -> list[tuple[str, frozenset[str], int]]:
