@@ -170,8 +170,8 @@ def classify(table: Table) -> None:
 
 def _is_sum(table: Table, index: int) -> bool:
     """Whether a row without a number is a sum or a balance that has a date."""
-    reference = text_of(table.of("reference")[index])
-    if reference and not _TOTAL.fullmatch(reference):
+    reference = table.of("reference")[index]
+    if said(reference) and not _TOTAL.fullmatch(str(reference)):
         return False
     texts = [text_of(cell) for cell in table.cells(index) if said(cell)]
     return any(_TOTAL.fullmatch(text) or _BALANCE.fullmatch(text) for text in texts)
