@@ -51,7 +51,7 @@ bench: $(VENV)/test.stamp browser  ## measure it against baselines (RECORDS=1000
 mutants: $(VENV)/test.stamp browser  ## break the controls one by one: each break must turn a test red
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-soak: $(VENV)/test.stamp  ## race, cut and kill for long (ARGS="--changes 100000 races")
+soak: $(VENV)/test.stamp  ## race, cut, kill and spoil for long (ARGS="--changes 100000 races")
 	@$(BIN)/python -W ignore -m tests.soak $(ARGS)
 
 screenshots: $(VENV)/test.stamp browser  ## take the README's pictures from a demo

@@ -44,7 +44,7 @@ def ask(module: str, name: str, content: bytes, *asked: str) -> Any:
 
     Raises UnreadableFile, also where the file takes too long or too much memory.
     """
-    name = Path(name).name[:100] or "The file"
+    name = plain_name(name)
     if len(content) > MOST_BYTES:
         raise UnreadableFile(f"{name} is larger than {MOST_BYTES >> 20} MB. Split it.")
     try:
@@ -65,6 +65,13 @@ def ask(module: str, name: str, content: bytes, *asked: str) -> Any:
     if isinstance(answer, str):
         raise UnreadableFile(answer)
     return answer
+
+
+def plain_name(name: str) -> str:
+    """What an uploaded file is called: a line without folders, whatever its sender says."""
+    last = Path(name).name[:100]
+    signs = (sign if sign.isprintable() else " " for sign in last)
+    return "".join(signs).strip() or "The file"
 
 
 def serve(work: Callable[[str, bytes, Sequence[str]], Any]) -> None:

@@ -27,8 +27,11 @@ MONTHS = {
 }  # fmt: skip
 
 YEARS = range(1990, 2101)
-LARGEST = 10**15
+LARGEST = 10**14
 """An amount beyond it is none: a telephone number, an account number."""
+
+LONGEST = 100
+"""Signs of a cell that may hold a date or an amount, or of a line that names a period."""
 
 # ---------------------------------------------------------------- dates
 
@@ -59,7 +62,7 @@ def order_of(cells: Iterable[Any]) -> Order:
     """The order of day and month in a column of dates."""
     first = second = matters = False
     dotted = False
-    for text in {cell for cell in cells if isinstance(cell, str)}:
+    for text in {cell for cell in cells if isinstance(cell, str) and len(cell) <= LONGEST}:
         if found := _NUMERIC.fullmatch(_WEEKDAY.sub("", text.strip())):
             matters = True
             first = first or int(found[1]) > 12
@@ -98,7 +101,7 @@ def _day(cell: Any, day_first: bool) -> str | None:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         # What Excel keeps of a date whose cell is not formatted as one.
         return (_EPOCH + timedelta(int(cell))).isoformat() if 30_000 < cell < 75_000 else None
-    if not isinstance(cell, str):
+    if not isinstance(cell, str) or len(cell) > LONGEST:
         return None
     text = _WEEKDAY.sub("", cell.strip())
     try:
@@ -128,7 +131,7 @@ def _iso(year: str, month: int, day: int) -> str | None:
 
 # ---------------------------------------------------------------- amounts
 
-_FAST = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12})\.[0-9]{2}")
+_FAST = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})\.[0-9]{2}")
 _CODE = re.compile(r"(?:US|CA|C|A|AU|NZ|MX|HK|S)?\$|[£€¥₹]|\b[A-Z]{3}\b")
 _BLANKS = re.compile(r"\s")
 _POINT = re.compile(r"[0-9]{1,3}(?:[,' ][0-9]{3})*(?:\.[0-9]*)?|[0-9]*(?:\.[0-9]*)?")
@@ -145,7 +148,7 @@ def comma_is_decimal(columns: Iterable[Iterable[Any]]) -> tuple[bool | None, boo
     thousands = set()
     for cells in columns:
         for cell in cells:
-            if isinstance(cell, str) and ("," in cell or "." in cell):
+            if isinstance(cell, str) and len(cell) <= LONGEST and ("," in cell or "." in cell):
                 number = _NOISE.sub("", cell).rstrip(".,")
                 if sign := _decimal_sign(number):
                     votes[sign] += 1
@@ -192,7 +195,7 @@ def _reader(decimal_comma: bool) -> Callable[[Any], int | None]:
     def number(cell: Any) -> int | None:
         if not isinstance(cell, str):
             return _native(cell)
-        if not cell:
+        if not cell or len(cell) > LONGEST:
             return None
         text = _BLANKS.sub(" ", cell).replace("−", "-").replace("’", "'").strip().removeprefix("=")
         if text[:1].isalpha() or text[-1:].isalpha() or text[-2:-1].isalpha():
@@ -248,6 +251,8 @@ def period_of(text: str, day_first: bool = False) -> tuple[str | None, str | Non
     """First and last day that a line above the headings names, None if it names no period. No
     first day: as of the last one; neither: all dates. `day_first` counts where 1/3/2026 could be
     either."""
+    if len(text) > LONGEST:
+        return None
     order = order_of(_NUMBERED.findall(text)).day_first
     day_first = day_first if order is None else order
     words = " ".join(re.sub(r",|(?<=[A-Za-z])\.", " ", text.lower()).split())

@@ -17,6 +17,9 @@ HEADING_ROWS = 60
 
 PREVIEW_ROWS = 15
 
+LONGEST_TITLE = 300
+"""Signs of a line that may hold the title of a report."""
+
 Row = list[Any]
 
 
@@ -172,6 +175,8 @@ def _recognise(layout: Layout, lines: Sequence[str]) -> None:
     """The report whose title makes up most of a line: a company may be called Budget Freight."""
     most = 0.0
     for line in lines:
+        if len(line) > LONGEST_TITLE:
+            continue
         folded = " ".join(line.lower().replace("_", " ").split())
         for known in vocabulary.reports():
             if _is_titled(known.title, folded):

@@ -59,6 +59,7 @@ def _report(
     if not told:
         _refuse(found, place, kind)
     table, unsure = _table(place, kind, told)
+    _refuse_sums(table)
     rows.classify(table)
     rows.leave_out(table)
     if not told.get("kind"):
@@ -145,11 +146,21 @@ def _refuse(found: Sequence[Sheet], place: Layout, kind: str) -> None:
 
 
 def _refuse_side(place: Layout, possible: Sequence[str], kind: str) -> None:
-    title = f" ({place.title})" if place.known else ""
+    title = f" ({place.title[:80]})" if place.known else ""
     side = "receivables" if possible[0] in RECEIVABLES else "payables"
     pages = " or ".join(PAGES[one] for one in possible)
     what = side if len(possible) > 1 else KIND_WORDS[possible[0]]
     raise _Wrong(f"These are {what}{title}, the page is {PAGES[kind]}. Choose {pages}.")
+
+
+def _refuse_sums(table: Table) -> None:
+    """Raise where amounts add up to more than is counted anywhere (2⁶³ ten-thousandths)."""
+    for column in (table.amounts, table.opens, table.debits):
+        if sum(abs(one or 0) for one in column) >= 2**63:
+            raise _Wrong(
+                "The amounts add up to more than any books hold. Check which column holds the"
+                " amount."
+            )
 
 
 def _refuse_kinds(table: Table, kind: str) -> None:
@@ -404,18 +415,18 @@ def _warnings(
             f" {_plain(signed)}."
         )
     if len(found) > 1:
-        others = ", ".join(
-            f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet
-        )
-        warnings.append(f"Only the sheet “{found[place.sheet].title}” is read; not read: {others}.")
+        names = [f"“{sheet.title[:40]}”" for sheet in found]
+        read = names.pop(place.sheet)
+        others = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if names[5:] else "")
+        warnings.append(f"Only the sheet {read} is read; not read: {others}.")
     if "type" not in place.fields and not layout.kinds(place):
         words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"
         warnings.append(f"The file does not say what its rows are; they are read as {words}.")
     mangled = [one for one in documents.reference if rows.MANGLED.fullmatch(one)]
     if mangled:
         warnings.append(
-            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0]}; they"
-            " can't be restored. Export the report again and don't open it in between."
+            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0][:40]};"
+            " they can't be restored. Export the report again and don't open it in between."
         )
     reasons = rows.skipped(table)
     for reason, words in (
@@ -428,9 +439,9 @@ def _warnings(
         if count := reasons[reason]:
             warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")
     if unknown:
-        names = ", ".join(f"“{name}”" for name in dict.fromkeys(unknown[:5]))
+        kinds = ", ".join(f"“{one}”" for one in dict.fromkeys(unknown[:5]))
         rows_of = f"row{'s' if len(unknown) > 1 else ''} of a kind that we don't know"
-        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {names}.")
+        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {kinds}.")
     return warnings
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from synchist.child import ask
+from synchist.child import ask, plain_name
 from synchist.reconciliation.report import (
     FIELDS,
     Coverage,
@@ -37,7 +37,7 @@ def read(name: str, content: bytes, entity: str, reading: Reading | None = None)
         raise Unmapped(told["unmapped"], told["preview"], guess)
     documents = _documents(told["documents"])
     return Report(
-        name=name,
+        name=plain_name(name),
         sha256=hashlib.sha256(content).hexdigest(),
         entity=entity,
         coverage=Coverage(told["coverage"]),

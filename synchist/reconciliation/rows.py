@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from synchist.reconciliation import vocabulary
@@ -49,6 +50,9 @@ _CONTROL = {
     ),
 }
 """What the account of receivables or payables is called; others, of tax or loans, come second."""
+DEEPEST_GROUP = 50
+"""How many groups within groups are kept in mind: those of many a report never end."""
+
 MANGLED = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,3}", re.IGNORECASE)
 """What a spreadsheet leaves of a long number."""
 
@@ -88,11 +92,22 @@ class Table:
     reasons: list[str | None] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
+    paths: list[tuple[str, ...]] = field(default_factory=list)
     file_total: int | None = None
     totalled: list[int | None] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
     ended: frozenset[str] = frozenset()
+
+    @cached_property
+    def titles(self) -> frozenset[str]:
+        """What stands above the headings, and again wherever a page begins."""
+        above = self.layout.rows[: max(self.layout.header, 0)]
+        return frozenset(text_of(cell) for row in above for cell in row if said(cell))
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The headings."""
+        return frozenset(one for one in self.layout.labels if one)
 
     @property
     def first(self) -> int:
@@ -135,7 +150,7 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
     typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading, totals, path, group = list[str](), 0, "", ""
+    heading, totals, path, group = list[str](), 0, tuple[str, ...](), ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = typed_as[index] if typed else table.default_kind or None
@@ -148,7 +163,7 @@ def classify(table: Table) -> None:
             continue
         reason, label = _undocumented(table, index)
         if reason == "group heading":
-            heading.append(label)
+            heading = [*heading[-DEEPEST_GROUP:], label]
             table.headings.append(label)
         elif reason == "subtotal" and heading:
             heading = heading[: _ends(heading, label)]
@@ -157,7 +172,7 @@ def classify(table: Table) -> None:
             _own_total(table, index)
         # A heading that no subtotal ends is over where the next one begins.
         open_groups = [one for one in heading[:-1] if one in table.ended] + heading[-1:]
-        path = " : ".join(open_groups)
+        path = tuple(open_groups[-6:])
         named = [one for one in open_groups if not BUCKET.fullmatch(one)]
         group = (named or open_groups or [""])[-1]
         table.reasons.append(reason)
@@ -237,10 +252,9 @@ def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
         return "balance", label
     if STAMP.fullmatch(label) and len(told) <= 2:
         return "footer", label
-    folded = [vocabulary.fold(text) for text in texts]
-    if len(folded) > 2 and set(folded) <= {one for one in table.layout.labels if one}:
+    if len(texts) > 2 and all(vocabulary.fold(text) in table.labels for text in texts):
         return "repeated headings", label
-    if len(told) == 1 and label in _titles(table.layout):
+    if len(told) == 1 and label in table.titles:
         return "repeated title", label
     if table.dates[index] is not None:
         return ("no amount" if table.amounts[index] is None else "no transaction type"), label
@@ -266,12 +280,6 @@ def _is_heading(table: Table, index: int, told: Sequence[tuple[int, str]]) -> bo
     in_front = told[0][0] <= leftmost or told[0][0] == fields.get("date")
     numbers = all(re.fullmatch(r"[-($£€]*[\d.,]+\)?%?", text) for _, text in told[1:])
     return in_front and numbers and not re.fullmatch(r"[\d.,]+", told[0][1])
-
-
-def _titles(layout: Layout) -> set[str]:
-    """What stands above the headings, and again wherever a page begins."""
-    above = layout.rows[: max(layout.header, 0)]
-    return {text_of(cell) for row in above for cell in row if said(cell)}
 
 
 # ---------------------------------------------------------------- documents
@@ -309,14 +317,16 @@ def is_ledger(table: Table) -> bool:
 
 def control_lines(table: Table, kinds: Sequence[str]) -> list[int]:
     """The transactions on the account of receivables or of payables."""
-    accounts = table.of("account") if "account" in table.layout.fields else table.paths
+    accounts: Sequence[tuple[str, ...]] = table.paths
+    if "account" in table.layout.fields:
+        accounts = [(text_of(cell),) for cell in table.of("account")]
     there = [
         index
         for index, reason in enumerate(table.reasons)
         if reason is None and table.kinds[index] in kinds
     ]
     for account in _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]:
-        hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
+        hit = {path: any(map(account.search, path)) for path in set(accounts)}
         if found := [index for index in there if hit[accounts[index]]]:
             return found
     return []

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ def _words() -> dict[str, Any]:
         return tomllib.load(file)
 
 
+@lru_cache(10_000)  # headings stand again on each page
 def fold(cell: Any) -> str:
     """A heading as it is compared: `*InvoiceNumber` and `Invoice_Number:` are `invoice number`."""
     if not isinstance(cell, str):

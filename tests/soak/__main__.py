@@ -23,6 +23,7 @@ from tests.conftest import checked, running_postgresql, sign_in
 from tests.soak.commits import cut_commits
 from tests.soak.kills import kill_at_each_step
 from tests.soak.race import race
+from tests.soak.spoilt import read_spoilt
 
 BETWEEN = 30
 """Seconds between two words on how far it is."""
@@ -36,6 +37,7 @@ def main() -> int:
     number("--changes", default=1_000_000, help="rows that a race changes; on SQLite a fifth")
     number("--cuts", default=1_000, help="COMMITs that are cut")
     number("--kills", default=20, help="kills at each step of an operation")
+    number("--spoilt", default=2_000, help="spoilt reports that are read")
     asked = parser.parse_args()
     chosen = [part for part in _parts(asked) if all(word in part.name for word in asked.words)]
     # That a connection was lost is no news here.
@@ -74,6 +76,9 @@ def _parts(asked: argparse.Namespace) -> list[Part]:
     def killing(_: str, people: People, progress: Progress) -> object:
         return kill_at_each_step(people[0], asked.kills, progress)
 
+    def spoiling(_: str, __: People, progress: Progress) -> object:
+        return read_spoilt(asked.spoilt, progress)
+
     most, fewer = partial(racing, asked.changes), partial(racing, asked.changes // 5)
     return [
         Part("race, PostgreSQL", running_postgresql, 2_000, 16, most),
@@ -82,6 +87,7 @@ def _parts(asked: argparse.Namespace) -> list[Part]:
         Part("kills, PostgreSQL", running_postgresql, 600, 1, killing),
         Part("kills, SQLite", _sqlite, 600, 1, killing),
         Part("kills, SQLite with a rollback journal", _rolling_back, 600, 1, killing),
+        Part("spoilt reports", _sqlite, 50, 1, spoiling),
     ]
 
 
