@@ -77,7 +77,8 @@ def look_swapped(cells: Sequence[Any]) -> bool:
     """Whether a spreadsheet of another country seems to have turned dates: it takes 5/9 for the
     9th of May and leaves 13/9 as it is, so that its own dates are never past the 12th."""
     left, turned = list[bool](), list[bool]()
-    for cell, day in zip(cells, days(cells, day_first=False), strict=True):
+    distinct = list(set(cells))
+    for cell, day in zip(distinct, days(distinct, day_first=False), strict=True):
         if day:
             text = isinstance(cell, str) and _NUMERIC.fullmatch(cell.strip())
             (left if text else turned).append(int(day[8:]) > 12)

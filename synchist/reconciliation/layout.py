@@ -100,6 +100,8 @@ def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
     if "open_balance" not in fields and "balance" in labels and _PAID & set(labels):
         # Beside what was paid it is no running balance.
         fields["open_balance"] = labels.index("balance")
+    if "currency" in fields:
+        fields |= _places(labels, vocabulary.beside_a_currency())
     taken = set(fields.values())
     also = [
         place

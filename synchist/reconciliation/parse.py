@@ -439,9 +439,9 @@ def _warnings(
         if count := reasons[reason]:
             warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")
     if unknown:
-        unknowns = ", ".join(f"“{name}”" for name in dict.fromkeys(unknown[:5]))
+        kinds = ", ".join(f"“{one}”" for one in dict.fromkeys(unknown[:5]))
         rows_of = f"row{'s' if len(unknown) > 1 else ''} of a kind that we don't know"
-        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {unknowns}.")
+        warnings.append(f"Left out: {len(unknown):,} {rows_of}: {kinds}.")
     return warnings
 
 

@@ -92,7 +92,7 @@ class Table:
     reasons: list[str | None] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
+    paths: list[tuple[str, ...]] = field(default_factory=list)
     file_total: int | None = None
     totalled: list[int | None] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
@@ -150,7 +150,7 @@ def classify(table: Table) -> None:
     typed = "type" in table.layout.fields
     kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
     typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading, totals, path, group = list[str](), 0, "", ""
+    heading, totals, path, group = list[str](), 0, tuple[str, ...](), ""
     table.ended = _ended(table)
     for index, when in enumerate(table.dates):
         kind = typed_as[index] if typed else table.default_kind or None
@@ -172,7 +172,7 @@ def classify(table: Table) -> None:
             _own_total(table, index)
         # A heading that no subtotal ends is over where the next one begins.
         open_groups = [one for one in heading[:-1] if one in table.ended] + heading[-1:]
-        path = " : ".join(open_groups)
+        path = tuple(open_groups[-6:])
         named = [one for one in open_groups if not BUCKET.fullmatch(one)]
         group = (named or open_groups or [""])[-1]
         table.reasons.append(reason)
@@ -185,8 +185,8 @@ def classify(table: Table) -> None:
 
 def _is_sum(table: Table, index: int) -> bool:
     """Whether a row without a number is a sum or a balance that has a date."""
-    reference = text_of(table.of("reference")[index])
-    if reference and not _TOTAL.fullmatch(reference):
+    reference = table.of("reference")[index]
+    if said(reference) and not _TOTAL.fullmatch(str(reference)):
         return False
     texts = [text_of(cell) for cell in table.cells(index) if said(cell)]
     return any(_TOTAL.fullmatch(text) or _BALANCE.fullmatch(text) for text in texts)
@@ -317,14 +317,16 @@ def is_ledger(table: Table) -> bool:
 
 def control_lines(table: Table, kinds: Sequence[str]) -> list[int]:
     """The transactions on the account of receivables or of payables."""
-    accounts = table.of("account") if "account" in table.layout.fields else table.paths
+    accounts: Sequence[tuple[str, ...]] = table.paths
+    if "account" in table.layout.fields:
+        accounts = [(text_of(cell),) for cell in table.of("account")]
     there = [
         index
         for index, reason in enumerate(table.reasons)
         if reason is None and table.kinds[index] in kinds
     ]
     for account in _CONTROL[RECEIVABLES if kinds[0] in RECEIVABLES else PAYABLES]:
-        hit = {name: bool(account.search(text_of(name))) for name in set(accounts)}
+        hit = {path: any(map(account.search, path)) for path in set(accounts)}
         if found := [index for index in there if hit[accounts[index]]]:
             return found
     return []

@@ -295,21 +295,13 @@ def _xml_cells(name: str, row: Any) -> list[Any]:
     for cell in row.iterfind(f"{SPREADSHEET}Cell"):
         place = _index(cell, after=place)
         data = cell.find(f"{SPREADSHEET}Data")
-        text = "" if data is None else _xml_value(data)
-        if _said(text):
+        value = "" if data is None else _xml_value(data)
+        if _said(value):
             if place > MOST_COLUMNS:
                 raise UnreadableFile(WIDE.format(name))
             cells.extend("" for _ in range(len(cells), place - 1))
-            cells.append(text)
+            cells.append(value)
     return cells
-
-
-def _index(tag: Any, after: int) -> int:
-    """The number of a row or a cell: the next, or the one it says. Raises ValueError."""
-    index = int(tag.get(f"{SPREADSHEET}Index", after + 1))
-    if index <= after:
-        raise ValueError(index)
-    return index
 
 
 def _xml_value(data: Any) -> Any:
@@ -319,6 +311,14 @@ def _xml_value(data: Any) -> Any:
         with suppress(ValueError):
             return float(text)
     return text
+
+
+def _index(tag: Any, after: int) -> int:
+    """The number of a row or a cell: the next, or the one it says. Raises ValueError."""
+    index = int(tag.get(f"{SPREADSHEET}Index", after + 1))
+    if index <= after:
+        raise ValueError(index)
+    return index
 
 
 def _html(name: str, content: bytes) -> list[Sheet]:

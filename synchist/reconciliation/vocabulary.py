@@ -63,6 +63,11 @@ def headings(payments: bool) -> dict[str, list[str]]:
     return words
 
 
+def beside_a_currency() -> dict[str, list[str]]:
+    """The words of amounts in each document's own currency."""
+    return dict(_words()["headings_beside_a_currency"])
+
+
 def second_numbers() -> list[str]:
     """Headings of other numbers, and of words that may hold one."""
     return list(_words()["second_numbers"]["also"])

@@ -1,7 +1,10 @@
 """What each row is, and the documents that the rows make: none dropped, doubled or misnamed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from synchist.reconciliation.vocabulary import KINDS
 from tests.reconciliation.parsing import documents, listed, parsed
 
 TITLE = (
@@ -109,6 +112,24 @@ def test_every_row_is_used_or_left_out_for_a_reason() -> None:
     ]
     assert [1, "x"] not in answer["left_out"]
     assert (8, "no date", "Invoice · 2 · Ash · 10.00") in answer["left_out"]
+
+
+CELLS = st.sampled_from(
+    [*("", "", "Ash", "Total", "Total for Ash", "Invoice", "Payment", "Bill", "Mystery", "*"),
+     *("09/13/2026", "13.09.2026", "2026-02-30", "1.00", "(2.00)", "1,5", "1 - 30", "Date", "Num"),
+     *("Accounts Receivable (A/R)", "Beginning Balance", "Accrual basis", "7.1E+13", "=1")]
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(CELLS, min_size=1, max_size=6), max_size=12), st.sampled_from(KINDS))
+def test_no_row_is_lost_whatever_stands_in_it(rows: list[list[str]], kind: str) -> None:
+    lines = [",".join(f'"{cell}"' for cell in row) for row in rows]
+    for title in ("", "General Ledger\n", "A/R Aging Detail\n"):
+        answer = parsed(title + listed(*lines), kind)
+        if "wrong" not in answer:
+            assert answer["used"] + sum(answer["skipped"].values()) == answer["rows_read"]
+            assert len(answer["documents"]["row"]) <= answer["used"]
+            assert all(amount >= 0 for amount in answer["documents"]["amount"])
 
 
 def test_totals_are_no_documents_even_with_a_date() -> None:
