@@ -1,7 +1,7 @@
 """One record and everything that happened to it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select
@@ -13,6 +13,7 @@ from synchist.db.tables import (
     charge_line,
     diagnosis,
     operation,
+    operation_item,
     problem,
     sync_event,
 )
@@ -29,7 +30,8 @@ class Event:
     `at` is when it happened, in UTC; `who` did `what`; `was` is the status before, None for the
     first event. `amount` and `synced_amount` are in minor units of `currency`. `error` is the exact
     text, where this event brought it, and `problem` what it means in a few words, once diagnosed.
-    `after_closing` names who had closed the record that a job attempted all the same.
+    `after_closing` names who had closed the record that a job attempted all the same. `booked_on`
+    is the date in the books where the person who closed it found it there.
     """
 
     at: datetime
@@ -47,6 +49,7 @@ class Event:
     note: str
     operation_id: str | None
     after_closing: str = ""
+    booked_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -213,11 +216,20 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
             operation.c.action,
             operation.c.reason,
             operation.c.note,
+            operation_item.c.booked_on,
             problem.c.title,
             connection_table.c.name.label("connection"),
         )
         .outerjoin(connection_table, connection_table.c.id == sync_event.c.connection_id)
         .outerjoin(operation, sync_event.c.operation_id == operation.c.id)
+        .outerjoin(
+            operation_item,
+            and_(
+                operation_item.c.operation_id == sync_event.c.operation_id,
+                operation_item.c.entity == sync_event.c.entity,
+                operation_item.c.record_id == sync_event.c.record_id,
+            ),
+        )
         .outerjoin(
             diagnosis,
             and_(
@@ -278,6 +290,7 @@ def _event(row: Any, before: Any) -> Event:
         note=(row.note or "") if by_person else "",
         operation_id=row.operation_id if by_person else None,
         after_closing=after_closing,
+        booked_on=row.booked_on if by_person else None,
     )
 
 
