@@ -19,6 +19,7 @@ from sqlalchemy import (
     Engine,
     Integer,
     Select,
+    String,
     Table,
     bindparam,
     cast,
@@ -34,6 +35,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from synchist.db.types import folded
 from synchist.errors import SynchistError
 from synchist.settings import settings
 
@@ -188,3 +190,13 @@ def among(connection: Connection, ids: Sequence[int]) -> Select[int]:
     return select(column("value", Integer)).select_from(
         func.json_each(bindparam("ids", json.dumps(list(ids)), unique=True))
     )
+
+
+def texts(connection: Connection, listed: Sequence[str]) -> Select[str]:
+    """The same of texts, folded as the indexes for searches are."""
+    if connection.dialect.name == "postgresql":
+        array = postgresql.ARRAY(String)
+        one = func.unnest(cast(literal(list(listed), array), array), type_=String)
+        return select(folded(select(one.label("value")).subquery().c.value))
+    given = bindparam("texts", value=json.dumps(list(listed)), unique=True)
+    return select(folded(column("value", String))).select_from(func.json_each(given))

@@ -514,11 +514,16 @@ reconciliation_confirmation = Table(
     "reconciliation_confirmation",
     metadata,
     Column("reconciliation_id", ForeignKey("reconciliation.id"), primary_key=True),
-    Column("position", Integer, primary_key=True, comment="of the line that is this record"),
+    Column("position", Integer, primary_key=True, comment="where the document stands"),
+    Column("record_position", Integer, nullable=False, comment="where its record stands"),
+    Column("bucket", String(20), nullable=False, comment="where the pair belongs now"),
+    Column("difference", BigInteger, comment="books minus TMS, in ten-thousandths"),
     Column("at", Moment, nullable=False),
     Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
     Column("actor", String(200), nullable=False, comment="name at the time"),
+    UniqueConstraint("reconciliation_id", "record_position"),
     *_moments("at"),
+    *_whole("difference"),
 )
 
 export_reading = Table(

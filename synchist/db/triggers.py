@@ -28,7 +28,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Integer, Table, inspect, text
+from sqlalchemy import Connection, Integer, Table, UniqueConstraint, inspect, text
 
 from synchist.db.tables import (
     APPEND_ONLY,
@@ -184,8 +184,9 @@ def _sqlite_append_only(name: str, keys: list[tuple[str, ...]]) -> Iterator[tupl
         + ")"
         for key in keys
     )
-    # An operation is inserted with ON CONFLICT DO NOTHING, which is what IGNORE does here.
-    act = "IGNORE" if name == "operation" else f"ABORT, 'synchist: {name} is append-only'"
+    # These are inserted with ON CONFLICT DO NOTHING, which is what IGNORE does here.
+    again = ("operation", "reconciliation", "reconciliation_confirmation")
+    act = "IGNORE" if name in again else f"ABORT, 'synchist: {name} is append-only'"
     yield (
         f"{name}_guard_insert",
         f"BEFORE INSERT ON {name} BEGIN SELECT RAISE({act}) WHERE {taken}; END",
@@ -199,8 +200,11 @@ def _sqlite(append_only: Sequence[Table] = APPEND_ONLY) -> dict[str, str]:
         triggers |= dict(_sqlite_entity(table.name))
     for table in append_only:
         keys = [tuple(column.name for column in table.primary_key.columns)]
-        if table.name == "sync_event":
-            keys.append(("entity", "record_id", "version"))
+        keys += [
+            tuple(column.name for column in constraint.columns)
+            for constraint in table.constraints
+            if isinstance(constraint, UniqueConstraint)
+        ]
         if "id" not in table.c or not isinstance(table.c.id.type, Integer):
             keys.append(("rowid",))  # a hidden second key, by which REPLACE would find its row
         triggers |= dict(_sqlite_append_only(table.name, keys))

@@ -176,13 +176,26 @@ def _confirmations() -> None:
     op.create_table(
         name,
         *_of_reconciliation(name),
+        sa.Column("position", sa.Integer(), nullable=False, comment="where the document stands"),
         sa.Column(
-            "position",
-            sa.Integer(),
-            nullable=False,
-            comment="of the line that is this record",
+            "record_position", sa.Integer(), nullable=False, comment="where its record stands"
+        ),
+        sa.Column(
+            "bucket", sa.String(length=20), nullable=False, comment="where the pair belongs now"
+        ),
+        sa.Column(
+            "difference",
+            sa.BigInteger(),
+            nullable=True,
+            comment="books minus TMS, in ten-thousandths",
         ),
         *_who(name),
+        _whole(name, "difference"),
+        sa.UniqueConstraint(
+            "reconciliation_id",
+            "record_position",
+            name=op.f("uq_reconciliation_confirmation_reconciliation_id_record_position"),
+        ),
     )
 
 
