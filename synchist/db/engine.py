@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import (
     URL,
     BigInteger,
+    BindParameter,
     Connection,
     Engine,
     Integer,
@@ -198,5 +199,5 @@ def texts(connection: Connection, listed: Sequence[str]) -> Select[str]:
         array = postgresql.ARRAY(String)
         one = func.unnest(cast(literal(list(listed), array), array), type_=String)
         return select(folded(select(one.label("value")).subquery().c.value))
-    given = bindparam("texts", value=json.dumps(list(listed)), unique=True)
+    given: BindParameter[str] = bindparam("texts", value=json.dumps(list(listed)), unique=True)
     return select(folded(column("value", String))).select_from(func.json_each(given))
