@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
-from sqlalchemy import Connection, Executable, event, select, text
+from sqlalchemy import Connection, Executable, event, select, update
 
 from benchmarks import servers
 from benchmarks.databases import Database, configured, copied
@@ -12,7 +12,7 @@ from benchmarks.measure import Figure, alone, interleaved, limit, timed
 from synchist import problems, receipts, risks
 from synchist.accounts import Principal
 from synchist.db.engine import reading, writing
-from synchist.db.types import Moment, utc_now
+from synchist.db.types import utc_now
 from synchist.entities import INVOICES
 from synchist.history import load_record
 from synchist.status_changes import Change, change_status
@@ -67,15 +67,12 @@ def _long_history() -> int:
     for number in range(version, EVENTS):
         with writing() as connection:
             connection.execute(
-                text(
-                    "UPDATE invoice SET sync_status = 2, sync_at = :at, sync_error = :error"
-                    " WHERE id = :record"
-                ).bindparams(
-                    at=Moment().process_bind_param(
-                        since + timedelta(minutes=number), connection.dialect
-                    ),
-                    error=f"Business Validation Error: attempt {number} was refused. " * 4,
-                    record=record,
+                update(INVOICES.table)
+                .where(of.id == record)
+                .values(
+                    sync_status=2,
+                    sync_at=since + timedelta(minutes=number),
+                    sync_error=f"Business Validation Error: attempt {number} was refused. " * 4,
                 )
             )
     while problems.catch_up():
@@ -111,7 +108,7 @@ def _retried(ids: list[int]) -> str:
     change_status(Principal.command_line("benchmarks"), identity, {"invoice": seen}, change)
     with writing() as connection:
         connection.execute(
-            INVOICES.table.update()
+            update(INVOICES.table)
             .where(of.id.in_(ids), of.id % 2 == 0)
             .values(
                 sync_status=1,

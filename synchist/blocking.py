@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from synchist.db.engine import among
 from synchist.entities import BY_KEY, Entity
-from synchist.queries import Ticked, Total
+from synchist.queries import Ticked, Total, added
 from synchist.statuses import SyncStatus
 
 
@@ -67,8 +67,6 @@ def held_up(connection: Connection, document: Entity, ids: Iterable[int]) -> dic
     )
     found: dict[int, Total] = {}
     for record_id, currency, number, amount in rows:
-        before = found.get(record_id, Total())
-        found[record_id] = Total(
-            before.count + number, {**before.by_currency, currency: int(amount)}
-        )
+        one = Total(number, {currency: int(amount)})
+        found[record_id] = added((found.get(record_id, Total()), one))
     return found

@@ -23,6 +23,7 @@ import structlog
 
 from synchist import accounts, demo, diagnosis, export, loading, problems, queries
 from synchist.accounts import Principal
+from synchist.child import UnreadableFile
 from synchist.db.engine import reading
 from synchist.db.prepare import check, prepare, upgrade
 from synchist.demo import live
@@ -30,6 +31,8 @@ from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
 from synchist.filters import EARLIEST, Filters, Window, today
+from synchist.reconciliation.reading import read as read_report
+from synchist.reconciliation.report import exact
 from synchist.roles import Role
 from synchist.settings import PROJECT, settings
 from synchist.statuses import SyncStatus
@@ -500,6 +503,33 @@ def diagnose_command(
     for number, step in enumerate(found.steps, 1):
         click.echo(f"  {number}. {step}")
     click.echo(f"Retry: {found.retry}. {found.retry.sentence}")
+
+
+@main.command(name="read-export")
+@click.argument("file", type=FILE)
+@click.option("--entity", "kind", type=KIND, required=True, help="What to look for in it.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, with the documents, as JSON.")
+@_one_line
+def read_export(file: Path, kind: str, as_json: bool) -> None:
+    """Read a report exported from the accounting system, as the page Reconcile does."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"{file} can't be read: {error.strerror}.") from None
+    report = read_report(file.name, content, KINDS[kind].key)
+    if as_json:
+        click.echo(json.dumps(report.told(), ensure_ascii=False, indent=1))
+        return
+    of = " of ".join(filter(None, (report.report or "An unnamed report", report.system)))
+    click.echo(f"{of}: {report.coverage.value}{f', {report.period}' if report.period else ''}")
+    click.echo(
+        f"{report.rows_read:,} rows read, {report.used:,} used for"
+        f" {KINDS[kind].count(len(report.documents))}, {exact(report.documents_total)} in all"
+    )
+    for reason, number in report.skipped.items():
+        click.echo(f"{number:>9,}  {reason}")
+    for warning in report.warnings:
+        click.echo(warning)
 
 
 def _explain_file(path: Path) -> None:

@@ -89,18 +89,13 @@ class Applications:
 class Blocking:
     """What holds up a payment: the documents that it pays and that are not Complete.
 
-    `key` is the documents' entity, `by` their numbers in words (none: null), `is_blocked` whether
-    there is one.
+    `document` is the key of their entity, which is also the word for one: invoice or bill. `by`
+    gives their numbers in words (none: null), `is_blocked` whether there is one.
     """
 
-    key: str
+    document: str
     by: ColumnElement[Any]
     is_blocked: ColumnElement[bool]
-
-    @property
-    def document(self) -> str:
-        """`invoice` or `bill`."""
-        return self.key.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -176,7 +171,7 @@ def _blocking(table: Table, link: Applications) -> Blocking:
         else_=number + " and " + others + " more",
     )
     return Blocking(
-        key=link.other_key,
+        document=link.other_key,
         by=open_ones.with_only_columns(words, maintain_column_froms=True).scalar_subquery(),
         is_blocked=open_ones.exists(),
     )

@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
 )
 
+from synchist import queries
 from synchist.db.tables import (
     diagnosis,
     operation,
@@ -437,12 +438,10 @@ def touched_since(connection: Connection, operation_id: str) -> tuple[Untouched,
 def _described(connection: Connection, rows: Sequence[Any]) -> Iterable[tuple[Any, str, str]]:
     """Each row with the number of its record and with what followed the version that was seen."""
     for key in {row.entity: None for row in rows}:
-        of, event = BY_KEY[key].table.c, sync_event.c
+        event = sync_event.c
         group = [row for row in rows if row.entity == key]
         ids = [row.record_id for row in group]
-        numbers: dict[int, str] = dict(
-            connection.execute(select(of.id, of.number).where(of.id.in_(ids))).all()
-        )
+        numbers = queries.numbers(connection, BY_KEY[key], ids)
         followed = {
             (row.record_id, row.version): row
             for row in connection.execute(

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Connection, String, and_, cast, func, literal, select
+from sqlalchemy import BigInteger, Connection, String, and_, cast, func, select
 
-from synchist.db.engine import among
+from synchist.db.engine import among, paired
 from synchist.db.tables import UNDIAGNOSED, diagnosis, organization
 from synchist.db.tables import connection as connection_table
 from synchist.db.types import folded
@@ -197,10 +197,7 @@ def _of_references(
     if not given:
         return []
     of, other = entity.table.c, entity.table.alias("other")
-    each = func.json_each if connection.dialect.name == "sqlite" else func.json_each_text
-    pair = each(literal({str(key): text for key, text in given.items()}, JSON)).table_valued(
-        "key", "value"
-    )
+    pair = paired(connection, given)
     rows = connection.execute(
         select(of.id, of.party_id, of.connection_id, func.min(other.c.number).label("taken_by"))
         .select_from(pair)

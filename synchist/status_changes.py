@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -37,7 +36,7 @@ from sqlalchemy import (
 
 from synchist import risks
 from synchist.accounts import Actor, Principal, acting
-from synchist.db.engine import among, dialect_insert
+from synchist.db.engine import among, dialect_insert, paired
 from synchist.db.tables import operation, operation_item, sync_event
 from synchist.db.types import utc_now
 from synchist.entities import BY_KEY, Entity
@@ -423,8 +422,7 @@ def _store_items(
 ) -> None:
     """The records of one outcome and date in the books, in one statement: row by row, ten thousand
     of them would take as long as their update."""
-    each = func.json_each if connection.dialect.name == "sqlite" else func.json_each_text
-    row = each(literal(versions, JSON)).table_valued("key", "value")
+    row = paired(connection, versions)
     connection.execute(
         insert(operation_item).from_select(
             ["operation_id", "entity", "record_id", "version_seen", "outcome", "booked_on"],

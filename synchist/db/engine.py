@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import structlog
 from sqlalchemy import (
+    JSON,
     URL,
     BigInteger,
     BindParameter,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    TableValuedAlias,
     bindparam,
     cast,
     column,
@@ -201,3 +203,10 @@ def texts(connection: Connection, listed: Sequence[str]) -> Select[str]:
         return select(folded(select(one.label("value")).subquery().c.value))
     given: BindParameter[str] = bindparam("texts", value=json.dumps(list(listed)), unique=True)
     return select(folded(column("value", String))).select_from(func.json_each(given))
+
+
+def paired(connection: Connection, values: Mapping[int, Any]) -> TableValuedAlias:
+    """A value for each id as a table of one parameter, with the columns `key` and `value`; both
+    have to be cast."""
+    each = func.json_each if connection.dialect.name == "sqlite" else func.json_each_text
+    return each(literal(dict(values), JSON)).table_valued("key", "value")

@@ -34,6 +34,7 @@ from synchist.diagnosis import Cause as Diagnosed
 from synchist.diagnosis import Retry, diagnose
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
+from synchist.statuses import FIXED as AFTER_A_FIX
 from synchist.statuses import ConnectionState, EventKind, SyncStatus
 
 FAILS = 0.12
@@ -251,7 +252,7 @@ def _authorized(row: Found, at: datetime) -> bool:
 
 def _chance(seen: _Seen, failure: Found) -> float:
     """How likely the books take a record that they refused the last time."""
-    if seen.row.reason == "fixed":
+    if seen.row.reason == AFTER_A_FIX:
         return FIXED
     if seen.changed:
         return CHANGED

@@ -42,7 +42,7 @@ def read_amount(text: str, currency: str) -> tuple[int | None, str]:
     if not text.strip():
         return None, ""
     try:
-        return as_money("Amount", text.strip().removeprefix("$"), currency), ""
+        return as_money("Amount", _bare(text), currency), ""
     except Refused as reason:
         return None, f"{reason}."
 

@@ -13,17 +13,13 @@ from zipfile import BadZipFile
 
 import openpyxl
 
-from synchist.errors import SynchistError
+from synchist.child import UnreadableFile
 from synchist.loading.cells import is_blank
 
 MOST_ROWS = 200_000
 
 Line: TypeAlias = tuple[int, Sequence[Any]]
 """The number of a line that is not blank, and its cells."""
-
-
-class UnreadableFile(SynchistError):
-    """The file as a whole can't be loaded."""
 
 
 def read(path: Path) -> list[Line]:

@@ -108,6 +108,45 @@ class Report:
     headings: Sequence[str]
     preview: Sequence[Sequence[str]]
 
+    def told(self) -> dict[str, object]:
+        """The report as JSON can hold it: amounts as decimal texts, days in ISO form."""
+        columns = [
+            "row",
+            "type",
+            "reference",
+            "party",
+            "date",
+            "amount",
+            "open_balance",
+            "currency",
+        ]
+        documents = []
+        for values in self.documents[columns].itertuples(index=False):
+            one = values._asdict()
+            one["date"] = one["date"].isoformat() if one["date"] else ""
+            for name in ("amount", "open_balance"):
+                one[name] = exact(None if pd.isna(one[name]) else int(one[name]))
+            documents.append(one)
+        return {
+            "system": self.system,
+            "report": self.report,
+            "coverage": self.coverage.value,
+            "period": {
+                "from": self.start.isoformat() if self.start else None,
+                "to": self.end.isoformat() if self.end else None,
+                "text": self.period,
+            },
+            "basis": self.basis,
+            "rows_read": self.rows_read,
+            "used": self.used,
+            "skipped": dict(self.skipped),
+            "documents": documents,
+            "documents_total": exact(self.documents_total),
+            "control_total": exact(self.control_total),
+            "file_total": exact(self.file_total),
+            "warnings": list(self.warnings),
+        }
+
 
 class WrongReport(SynchistError):
     """The file is something else than the page is about; the sentence names what it is."""

@@ -125,7 +125,7 @@ def _dialog(asked: Asked) -> None:
         key=asked.key("note"),
     )
     st.caption(_meaning(status))
-    will_change = number - len(risk_grid.left_out(asked.operation_id, at_risk))
+    will_change = number - risk_grid.left_out(asked.operation_id, at_risk)
     confirmed = _confirmed(asked, will_change)
     noun = _noun(chosen, will_change)
     st.button(

@@ -174,14 +174,13 @@ def _undo(receipt: Receipt, operation_id: str) -> None:
         selection = undoable(connection, receipt.operation_id)
         at_risk = undo_risks(connection, selection)
     st.markdown(receipt_view.what(receipt))
-    number = receipt.undoable
     st.caption(
         "Each record gets the status, reference, amount and reason from before. What was touched"
         " since stays as it is. The undo is kept in the history like any other change."
     )
     receipt_view.show_untouched(touched)
     risk_grid.show(operation_id, at_risk, SyncStatus.PENDING)
-    number -= len(risk_grid.left_out(operation_id, at_risk))
+    number = receipt.undoable - risk_grid.left_out(operation_id, at_risk)
     st.button(
         f"Take back {counted(number, 'record')}",
         type="primary",

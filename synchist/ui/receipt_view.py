@@ -9,7 +9,7 @@ from synchist.accounts import Actor
 from synchist.db.types import utc_now
 from synchist.entities import BY_KEY, Entity
 from synchist.receipts import Followed, Receipt, Since, Untouched
-from synchist.statuses import Action, ItemOutcome, SyncStatus, reason_label
+from synchist.statuses import FIXED, Action, ItemOutcome, SyncStatus, reason_label
 from synchist.ui import places, viewer
 from synchist.ui.wording import age, badge, counted, listed, plain
 
@@ -37,7 +37,7 @@ def what(receipt: Receipt) -> str:
     if receipt.action is Action.LOAD or receipt.to is None:
         return f"**{records} loaded from a file**"
     reason = f" ({receipt.reason.label})" if receipt.reason else ""
-    fixed = f" {reason_label('fixed')}" if receipt.fixed else ""
+    fixed = f" {reason_label(FIXED)}" if receipt.fixed else ""
     return f"**{records} moved to** {badge(receipt.to)}{reason}{fixed}"
 
 
@@ -54,13 +54,8 @@ def since(receipt: Receipt) -> list[str]:
     """What became of the records, as far as anything has."""
     number = receipt.since
     if receipt.to is SyncStatus.COMPLETE:
-        attempted = sum(
-            number.get(one, 0)
-            for one in (
-                *(Since.COMPLETE, Since.SAME_CAUSE, Since.OTHER_CAUSE),
-                *(Since.FAILED, Since.PENDING),
-            )
-        )
+        untried = (Since.CHANGED, Since.NOTHING)
+        attempted = sum(count for one, count in number.items() if one not in untried)
         parts = [f":orange[{attempted:,} attempted by a job after that]"] if attempted else []
         changed = number.get(Since.CHANGED, 0)
         return [*parts, *([SINCE[Since.CHANGED].format(f"{changed:,}")] if changed else [])]

@@ -12,7 +12,7 @@ from synchist.currencies import money
 from synchist.diagnosis import ANY, diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
 from synchist.filters import readable
-from synchist.history import Event, Record, load_record
+from synchist.history import Charge, Event, Record, load_record
 from synchist.queries import Ticked
 from synchist.statuses import CloseReason, SyncStatus
 from synchist.ui import actions, faults, receipt_view, remedy, viewer
@@ -242,39 +242,25 @@ def _charges(record: Record) -> None:
         return
     currency = record.fields["currency"]
     held = [line.held for line in record.charges if line.held is not None]
-    st.markdown("**Charges**")
-    rows = [
-        (plain(line.description), line.amount, line.held, line.difference)
-        for line in record.charges
-    ]
-    total = sum(line.amount for line in record.charges)
-    known = len(held) == len(record.charges)
-    rows.append(
-        (
-            "**Total of the charges**",
-            total,
-            sum(held) if known else None,
-            total - sum(held) if known else None,
-        )
+    total = Charge(
+        "Total of the charges",
+        sum(line.amount for line in record.charges),
+        sum(held) if len(held) == len(record.charges) else None,
     )
-    if not held:
-        table = [(name, _amount(amount, currency)) for name, amount, _, _ in rows]
-        _table(table, ["Charge", "TMS"], "Charges")
-        return
-    table_of_both = [
+    lines = [(plain(line.description), line) for line in record.charges]
+    rows = [
         (
             name,
-            _amount(amount, currency),
-            _amount(in_books, currency),
-            f"**:red[{_amount(lacking, currency)}]**" if lacking else "–",
+            money(line.amount, currency),
+            "" if line.held is None else money(line.held, currency),
+            f"**:red[{money(line.difference, currency)}]**" if line.difference else "–",
         )
-        for name, amount, in_books, lacking in rows
+        for name, line in (*lines, (f"**{total.description}**", total))
     ]
-    _table(table_of_both, ["Charge", "TMS", "Books", "Difference"], "Charges")
-
-
-def _amount(minor: int | None, currency: str) -> str:
-    return "" if minor is None else money(minor, currency)
+    # Where no job has told what the books hold, there is nothing to compare.
+    labels = ["Charge", "TMS", "Books", "Difference"][: 4 if held else 2]
+    st.markdown("**Charges**")
+    _table([row[: len(labels)] for row in rows], labels, "Charges")
 
 
 def _links(record: Record) -> None:

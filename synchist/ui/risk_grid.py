@@ -10,9 +10,9 @@ from synchist.currencies import money
 from synchist.entities import BY_KEY
 from synchist.risks import Risk
 from synchist.statuses import SyncStatus
+from synchist.ui.grid import ROW_HEIGHT
 
 ROWS = 6
-ROW_HEIGHT = 34
 TICK = "Change anyway"
 
 Risks = Mapping[tuple[str, int], Risk]
@@ -79,10 +79,10 @@ def decided(operation_id: str, at_risk: Collection[Risk]) -> tuple[ByEntity, ByE
     return accepted, left
 
 
-def left_out(operation_id: str, at_risk: Risks) -> list[tuple[str, int]]:
-    """The records that are not ticked, by entity key and id."""
-    _, left = decided(operation_id, list(at_risk.values()))
-    return [(key, one) for key, ids in left.items() for one in ids]
+def left_out(operation_id: str, at_risk: Risks) -> int:
+    """How many records are not ticked."""
+    _, left = decided(operation_id, at_risk.values())
+    return sum(map(len, left.values()))
 
 
 def _all(operation_id: str) -> str:

@@ -1,0 +1,286 @@
+"""Which report a file is, and where its columns are: by its content, never by its name.
+
+Runs where hostile files are read, so it imports little.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synchist.reconciliation import columns, vocabulary
+from synchist.reconciliation.sheets import Sheet
+from synchist.reconciliation.vocabulary import BUCKET, PAYABLES, RECEIVABLES, Known, fold
+
+HEADING_ROWS = 60
+"""How far down the headings may stand."""
+
+PREVIEW_ROWS = 15
+
+Row = list[Any]
+
+
+@dataclass
+class Layout:
+    """Where things are in a sheet. `header` is the index of the row of headings, -1: none."""
+
+    sheet: int
+    rows: list[Row]
+    header: int
+    fields: dict[str, int]
+    also: list[int]
+    labels: list[str]
+    title: str = ""
+    known: Known | None = None
+    start: str | None = None
+    end: str | None = None
+    period: str = ""
+    basis: str = ""
+    lines_of: bool = False
+    buckets: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def label(self, name: str) -> str:
+        """The folded heading of a field, empty where the file has none."""
+        return self.labels[self.fields[name]] if name in self.fields else ""
+
+
+def best(sheets: Sequence[Sheet], payments: bool) -> Layout:
+    """The sheet that looks most like a list of transactions, and how it is laid out."""
+    found = [_layout(number, sheet, payments) for number, sheet in enumerate(sheets)]
+    return max(found, key=lambda one: (one.header >= 0, len(one.fields), -one.sheet))
+
+
+def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, int]) -> Layout:
+    """A sheet as somebody says that it is laid out; `header` as the spreadsheet numbers it."""
+    rows = sheets[sheet].rows
+    labels = [fold(cell) for cell in rows[header - 1]] if 0 < header <= len(rows) else []
+    width = max(map(len, rows), default=0)
+    labels += [""] * (width - len(labels))
+    places = {name: place for name, place in fields.items() if 0 <= place < width}
+    also = [places.pop("also")] if "also" in places else []
+    layout = Layout(sheet, rows, header - 1, places, also, labels)
+    _face(layout, sheets[sheet].title)
+    return layout
+
+
+def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
+    words = vocabulary.headings(payments)
+    header, fields, most = -1, dict[str, int](), 0
+    for index, row in enumerate(sheet.rows[:HEADING_ROWS]):
+        labels = [fold(cell) for cell in row]
+        places = _places(labels, words)
+        if _is_list(places) and len(places) > most:
+            header, fields, most = index, places, len(places)
+    labels = [fold(cell) for cell in sheet.rows[header]] if header >= 0 else []
+    width = max(map(len, sheet.rows), default=0)
+    labels += [""] * (width - len(labels))
+    taken = set(fields.values())
+    also = [
+        place
+        for word in vocabulary.second_numbers()
+        for place, label in enumerate(labels)
+        if label == word and place not in taken
+    ]
+    layout = Layout(number, sheet.rows, header, fields, also, labels)
+    layout.lines_of = bool(vocabulary.line_items() & set(labels))
+    layout.buckets = sum(bool(BUCKET.fullmatch(label)) for label in labels) >= 3
+    _face(layout, sheet.title)
+    return layout
+
+
+def _places(labels: Sequence[str], words: dict[str, list[str]]) -> dict[str, int]:
+    """Where each field is, by the first of its words that stands in the row."""
+    where = {label: place for place, label in reversed(list(enumerate(labels))) if label}
+    found: dict[str, int] = {}
+    for name, candidates in words.items():
+        for word in candidates:
+            if word in where and (where[word] not in found.values() or name == "due_date"):
+                found[name] = where[word]
+                break
+    return found
+
+
+def _is_list(places: dict[str, int]) -> bool:
+    """Whether a row of headings is that of a list of transactions."""
+    money = places.keys() & {"amount", "open_balance", "debit", "credit"}
+    what = places.keys() & {"type", "reference", "party"}
+    return "date" in places and bool(money) and bool(what)
+
+
+# ---------------------------------------------------------------- what stands above the headings
+
+STAMP = re.compile(
+    r"\s*((accrual|cash) basis\b.*|(accrual|cash)$|(mon|tues|wednes|thurs|fri|satur|sun)day,? .*\d{4}.*"
+    r"|generated (on|at|by)\b.*|printed\b.*|run date\b.*|report (date|created|generated)\b.*|page \d+.*"
+    r"|prepared\b.*|created on\b.*|exported\b.*|as of date.*)",
+    re.IGNORECASE,
+)
+"""A line that says when and how a report was made."""
+
+
+def _face(layout: Layout, sheet_title: str) -> None:
+    """Read title, period and basis."""
+    above = layout.rows[: layout.header] if layout.header >= 0 else layout.rows[:8]
+    lines = list(dict.fromkeys(line for row in above for line in _lines(row)))[:20]
+    _recognise(layout, [*lines, sheet_title])
+    for line in lines:
+        period = columns.period_of(line)
+        if period is not None and not layout.period:
+            layout.period, (layout.start, layout.end) = line, period
+    foot = [_first(row) for row in (*layout.rows[-6:], *layout.rows[: layout.header + 1])]
+    for line in (*foot, *lines):
+        if found := re.search(r"\b(accrual|cash) basis\b|basis: ?(accrual|cash)\b", line.lower()):
+            layout.basis = found[1] or found[2]
+
+
+def _lines(row: Row) -> list[str]:
+    """What a row above the headings says: as a whole, since a comma may have parted it, and cell by
+    cell."""
+    cells = [" ".join(cell.split()) for cell in row[:8] if isinstance(cell, str) and cell.strip()]
+    return [", ".join(cells), *cells] if len(cells) > 1 else cells
+
+
+def _first(row: Row) -> str:
+    return next((cell for cell in row if isinstance(cell, str) and cell.strip()), "")
+
+
+def _recognise(layout: Layout, lines: Sequence[str]) -> None:
+    """The report whose title makes up most of a line: a company may be called Budget Freight."""
+    most = 0.0
+    for line in lines:
+        folded = " ".join(line.lower().replace("_", " ").split())
+        for known in vocabulary.reports():
+            if re.search(rf"(?<![a-z]){re.escape(known.title)}(?![a-z])", folded):
+                share = len(known.title) / len(folded)
+                if share > most:
+                    most, layout.known, layout.title = share, known, line
+                break
+
+
+# ---------------------------------------------------------------- what it is instead
+
+
+def wrong(layout: Layout, sheets: Sequence[Sheet]) -> str:
+    """What a file is that holds no list of transactions; empty where nobody can tell."""
+    if layout.known is not None and layout.known.wrong:
+        return layout.known.wrong
+    if layout.header >= 0:
+        return _bank(layout)
+    texts = {
+        fold(cell) for sheet in sheets for row in sheet.rows[:400] for cell in row if fold(cell)
+    }
+    for sheet in sheets:
+        other = Layout(0, sheet.rows, -1, {}, [], [])
+        _recognise(other, [sheet.title, *map(_first, sheet.rows[:8])])
+        if other.known is not None and other.known.wrong:
+            return other.known.wrong
+    for what, signs, needed in _SIGNS:
+        if len(texts & signs) >= needed:
+            return what
+    if sum(bool(BUCKET.fullmatch(text)) for text in texts) >= 3:
+        return "an ageing summary, which has no document numbers"
+    return ""
+
+
+_SIGNS = (
+    ("a balance sheet", frozenset(["total assets", "total liabilities", "total equity", "total liabilities & equity", "total liabilities and equity"]), 1),
+    ("a profit and loss report", frozenset(["net income", "gross profit", "total income", "total expenses", "total expense", "net operating income", "net profit"]), 2),
+    ("a cash flow statement", frozenset(["operating activities", "investing activities", "financing activities", "net cash increase for period"]), 2),
+    ("a payroll report", frozenset(["gross pay", "net pay", "employee", "hours", "withholding"]), 2),
+    ("a chart of accounts", frozenset(["account", "account name", "account type", "type", "detail type", "account code", "tax code", "account number"]), 3),
+    ("a list of products", frozenset(["sku", "qty on hand", "quantity on hand", "sales price", "price", "sales description", "product/service", "item name", "unit price", "cost"]), 2),
+    ("a time sheet", frozenset(["hours", "duration", "employee", "activity date", "billable", "start time", "end time"]), 3),
+    ("a contact list", frozenset(["email", "e-mail", "phone", "phone numbers", "phone number", "address", "billing address", "tax id", "city", "zip", "postcode", "mobile", "contact", "bank acct", "w9 on file", "street", "terms", "email address"]), 2),
+    ("a trial balance", frozenset(["debit", "credit"]), 2),
+)  # fmt: skip
+
+
+def _bank(layout: Layout) -> str:
+    """A list with dates and amounts in which nobody and no document is named."""
+    labels = set(layout.labels)
+    bank = labels & {
+        "check or slip #", "running bal", "running balance", "withdrawals", "withdrawal",
+        "deposits", "money in", "money out", "paid in", "paid out", "post date", "posting date",
+        "category", "balance", "transaction description", "available balance", "details",
+        "description", "merchant",
+    }  # fmt: skip
+    nameless = "party" not in layout.fields
+    if layout.known is None and nameless and bank and not labels & {"source", "account"}:
+        typed = layout.fields.get("type")
+        if typed is None or not _transaction_types(layout, typed):
+            if not labels & {"je #", "source #", "trans #", "internal id"}:
+                return "a bank statement"
+    return ""
+
+
+def _transaction_types(layout: Layout, place: int) -> bool:
+    """Whether a column holds types of transactions that are ours."""
+    known = vocabulary.types()
+    cells = [row[place] for row in layout.rows[layout.header + 1 :][:500] if place < len(row)]
+    told = [str(cell).strip().lower() for cell in cells if str(cell).strip()]
+    ours = [
+        text for text in told if known.get(text) in (*RECEIVABLES, *PAYABLES, *vocabulary.CREDITS)
+    ]
+    return bool(ours)
+
+
+# ---------------------------------------------------------------- what it holds
+
+_CUSTOMERS = re.compile(r"\b(customer|client|payer|debtor|donor|patient|tenant|member)\b")
+_VENDORS = re.compile(r"\b(vendor|supplier|payee|carrier|creditor|paid to)\b")
+_PAYMENTS = frozenset(
+    ["payment id", "payment number", "payment no", "payment #", "pay date", "payment date",
+     "amount paid", "paid amount", "payment amount", "check number", "check no", "check #",
+     "cheque number", "cheque no", "date paid", "amount received"]
+)  # fmt: skip
+
+
+def kinds(layout: Layout) -> tuple[str, ...]:
+    """The entities that the report can hold, as its title or its headings say; all: none says."""
+    if layout.known is not None and layout.known.kinds:
+        return layout.known.kinds
+    text = " · ".join(layout.labels)
+    receivable, payable = bool(_CUSTOMERS.search(text)), bool(_VENDORS.search(text))
+    if re.search(r"\bbill (number|no|#|date|amount)", text):
+        payable = True
+    if receivable == payable:
+        return ()
+    return RECEIVABLES if receivable else PAYABLES
+
+
+def is_of_payments(layout: Layout) -> bool:
+    """Whether the rows of a list without types are payments and not documents."""
+    if "open_balance" in layout.fields:
+        return False
+    labels = set(layout.labels)
+    numbers = labels & {"document number", "num", "number"}
+    of_bill = labels & {"bill number", "bill no", "invoice number", "invoice no"}
+    return bool(labels & _PAYMENTS) or bool(numbers and of_bill and "bill amount" in labels)
+
+
+def system(layout: Layout) -> str:
+    """The accounting system that writes such files, empty where several do."""
+    labels, text = set(layout.labels), " ".join(layout.labels)
+    folded = layout.title.lower()
+    foot = " ".join(_first(row) for row in layout.rows[-6:])
+    if "internal id" in labels or "document number" in labels or "transaction search" in folded:
+        return "NetSuite"
+    if {"contact name", "invoice number"} <= labels or "account transactions" in folded:
+        return "Xero"
+    if (
+        re.match(r"aged (receivables|payables) (detail|summary)", folded)
+        or "expected date" in labels
+    ):
+        return "Xero"
+    if {"source #", "je #"} <= labels or {"net", "tax", "gross"} <= labels and "ref" in labels:
+        return "Sage 50"
+    if "trans #" in labels or (
+        "type" in labels and "num" in labels and "transaction type" not in labels
+    ):
+        return "QuickBooks Desktop"
+    if "transaction type" in text or "posting" in text or re.search(r"GMT", foot):
+        return "QuickBooks Online"
+    if re.search(r"bill payment list|transaction list by|unpaid bills|invoice list by", folded):
+        return "QuickBooks Online"
+    return ""

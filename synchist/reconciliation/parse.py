@@ -1,0 +1,403 @@
+"""An exported report as JSON: what it is, its documents of one kind, and every row that is none.
+
+A command of its own (`python -m synchist.reconciliation.parse NAME KIND [READING]`), since the file
+may be hostile: see `synchist.child`.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from synchist.child import UnreadableFile, serve
+from synchist.reconciliation import columns, layout, rows, vocabulary
+from synchist.reconciliation.layout import PREVIEW_ROWS, Layout
+from synchist.reconciliation.rows import Table, text_of
+from synchist.reconciliation.sheets import Sheet, sheets
+from synchist.reconciliation.vocabulary import KIND_WORDS, KINDS, PAGES, PAYABLES, RECEIVABLES
+
+ALL, OPEN, UNKNOWN = "all of a period", "open items only", "unknown"
+LISTED = 2_000
+"""How many rows that are left out are told one by one."""
+
+
+class _Wrong(Exception):
+    """The file is something else than the page is about."""
+
+
+class _Unmapped(Exception):
+    """Nobody can say which column holds what."""
+
+
+def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
+    """The answer for a file. `asked` is the kind of document (a key of the entities), and maybe how
+    to read the file, as JSON. Raises UnreadableFile."""
+    kind = asked[0]
+    told = json.loads(asked[1]) if len(asked) > 1 else None
+    found = sheets(name, content)
+    if not found:
+        raise UnreadableFile(f"{name} is empty. Export the report again.")
+    payments = kind in ("invoice_payment", "bill_payment")
+    if told:
+        where = min(max(told["sheet"], 0), len(found) - 1)
+        place = layout.mapped(found, where, told["header"], told["columns"])
+    else:
+        place = layout.best(found, payments)
+    try:
+        return _report(found, place, kind, told or {})
+    except _Wrong as error:
+        return {"wrong": str(error)}
+    except _Unmapped as error:
+        return {"unmapped": str(error), **_shown(found, place), "fields": _fields(place)}
+
+
+def _report(
+    found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, Any]
+) -> dict[str, Any]:
+    if not told:
+        _refuse(found, place, kind)
+    table, unsure = _table(place, kind, told)
+    rows.classify(table)
+    rows.leave_out(table)
+    amount_is_open = _amount_is_open(place)
+    if amount_is_open and not told.get("kind"):
+        rows.credits_apart(table)
+    _refuse_kinds(table, kind)
+    coverage = told.get("coverage") or _coverage(table, kind)
+    signed = _control(table)
+    documents = rows.documents(table, kind)
+    above = ["blank" if not any(map(rows.said, row)) else "title" for row in _above(place)]
+    skipped = rows.skipped(table)
+    for reason in above:
+        skipped[reason] += 1
+    if place.header >= 0:
+        skipped["headings"] += 1
+    used = table.reasons.count(None)
+    warnings, questions = _warnings(found, table, signed, kind, unsure, documents)
+    return {
+        "system": layout.system(place),
+        "report": place.title if place.known else "",
+        "coverage": coverage,
+        "start": place.start,
+        "end": place.end,
+        "period": place.period,
+        "basis": place.basis,
+        "rows_read": len(place.rows),
+        "used": used,
+        "skipped": dict(skipped.most_common()),
+        "left_out": _left_out(table),
+        "documents": vars(documents),
+        "control_total": signed,
+        "file_total": table.file_total,
+        "amount_is_open": amount_is_open,
+        "warnings": warnings,
+        "unsure": questions,
+        "fields": _fields(place),
+        **_shown(found, place),
+    }
+
+
+def _above(place: Layout) -> Sequence[Sequence[Any]]:
+    return place.rows[: max(place.header, 0)]
+
+
+def _fields(place: Layout) -> dict[str, int]:
+    also = {"also": place.also[0]} if place.also else {}
+    return {**{name: at for name, at in place.fields.items()}, **also}
+
+
+def _shown(found: Sequence[Sheet], place: Layout) -> dict[str, Any]:
+    """What a person needs to see to say how the file is to be read."""
+    first = found[place.sheet].rows
+    until = max(PREVIEW_ROWS, place.header + 8)
+    return {
+        "sheet": place.sheet,
+        "header": place.header + 1,
+        "headings": [text_of(cell) for cell in place.rows[place.header]]
+        if place.header >= 0
+        else [],
+        "preview": [[text_of(cell)[:80] for cell in row] for row in first[:until]],
+    }
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def _refuse(found: Sequence[Sheet], place: Layout, kind: str) -> None:
+    """Raise where the file as a whole is something else."""
+    if what := layout.wrong(place, found):
+        raise _Wrong(
+            f"This is {what}. Export a list of {KIND_WORDS[kind]} with date, number and amount"
+            " instead."
+        )
+    if place.header < 0:
+        raise _Unmapped(
+            "We can't tell which columns hold the date, the amount and the number. Say which"
+            " on the page Reconcile."
+        )
+    possible = layout.kinds(place)
+    if possible and kind not in possible:
+        _refuse_side(place, possible, kind)
+
+
+def _refuse_side(place: Layout, possible: Sequence[str], kind: str) -> None:
+    title = f" ({place.title})" if place.known else ""
+    side = "receivables" if possible[0] in RECEIVABLES else "payables"
+    pages = " or ".join(PAGES[one] for one in possible)
+    what = side if len(possible) > 1 else KIND_WORDS[possible[0]]
+    raise _Wrong(f"These are {what}{title}, the page is {PAGES[kind]}. Choose {pages}.")
+
+
+def _refuse_kinds(table: Table, kind: str) -> None:
+    """Raise where the rows themselves are all of another kind."""
+    there = {
+        table.kinds[index]
+        for index, reason in enumerate(table.reasons)
+        if reason is None and table.kinds[index] in KINDS
+    }
+    if not there or kind in there:
+        return
+    same_side = RECEIVABLES if kind in RECEIVABLES else PAYABLES
+    if len(there) == 1 or not there & set(same_side):
+        _refuse_side(table.layout, [one for one in KINDS if one in there], kind)
+
+
+# ---------------------------------------------------------------- how dates and numbers are written
+
+
+def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[str]]:
+    body = place.rows[place.header + 1 :]
+    width = max([len(place.labels), *map(len, body)])
+    padded = [row if len(row) == width else [*row, *[""] * (width - len(row))] for row in body]
+    cells: list[Sequence[Any]] = list(zip(*padded, strict=True)) or [()] * width
+    unsure: list[str] = []
+
+    def of(name: str) -> Sequence[Any]:
+        at = place.fields.get(name)
+        return cells[at] if at is not None else ()
+
+    money = [of(name) for name in ("amount", "open_balance", "debit", "credit")]
+    comma = told.get("decimal_comma")
+    if comma is None:
+        comma = bool(columns.comma_is_decimal(money))
+    first = told.get("day_first")
+    if first is None:
+        first, doubtful = _day_first(place, of("date"), of("due_date"), comma)
+        if doubtful:
+            unsure.append(
+                "The dates could be day/month or month/day. They are read as"
+                f" {'day/month' if first else 'month/day'}."
+            )
+    dates = columns.days(of("date"), first)
+    debits = columns.amounts(of("debit"), comma)
+    credits = columns.amounts(of("credit"), comma)
+    opens = columns.amounts(of("open_balance"), comma) or [None] * len(body)
+    amounts = columns.amounts(of("amount"), comma)
+    if not amounts:
+        amounts = _sided(debits, credits) if debits or credits else list(opens)
+    return (
+        Table(
+            place,
+            cells,
+            dates or [None] * len(body),
+            amounts,
+            opens,
+            debits,
+            told.get("kind") or _default_kind(place, kind),
+        ),
+        unsure,
+    )
+
+
+def _sided(debits: Sequence[int | None], credits: Sequence[int | None]) -> list[int | None]:
+    """Debit less credit."""
+    debits = debits or [None] * len(credits)
+    credits = credits or [None] * len(debits)
+    return [
+        None if debit is None and credit is None else (debit or 0) - (credit or 0)
+        for debit, credit in zip(debits, credits, strict=True)
+    ]
+
+
+def _day_first(
+    place: Layout, dates: Sequence[Any], due: Sequence[Any], comma: bool
+) -> tuple[bool, bool]:
+    """Whether the day comes first, and whether that is a guess."""
+    order, matters = columns.order_of([*dates, *due])
+    if order is not None or not matters:
+        return bool(order), False
+    if place.start or place.end:
+        inside = [_inside(columns.days(dates, first), place) for first in (True, False)]
+        if inside[0] != inside[1]:
+            return inside[0], False
+    terms = [
+        _terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)
+    ]
+    if due and terms[0] != terms[1]:
+        return terms[0] > terms[1], False
+    system = layout.system(place)
+    if system.startswith("QuickBooks") or system == "NetSuite":
+        return False, False
+    if comma or system == "Sage 50":
+        return True, False
+    return system == "Xero", True
+
+
+def _inside(dates: Sequence[str | None], place: Layout) -> bool:
+    there = [one for one in dates if one]
+    return all((place.start or "") <= one <= (place.end or "9999") for one in there)
+
+
+def _terms(dates: Sequence[str | None], due: Sequence[str | None]) -> int:
+    """How many due dates lie as far after their dates as usual terms."""
+    return sum(
+        0 <= (date.fromisoformat(last) - date.fromisoformat(first)).days <= 125
+        for first, last in zip(dates, due, strict=False)
+        if first and last
+    )
+
+
+# ---------------------------------------------------------------- what the rows are
+
+
+def _default_kind(place: Layout, kind: str) -> str:
+    """What a row is where no column says it."""
+    possible = layout.kinds(place)
+    if len(possible) == 1:
+        return possible[0]
+    if layout.is_of_payments(place):
+        of_payments = [one for one in possible or KINDS if one.endswith("payment")]
+        return kind if kind in of_payments else of_payments[0]
+    if possible and _amount_is_open(place):
+        return possible[0]
+    if possible:
+        return possible[0]
+    documents = {"invoice_payment": "invoice", "bill_payment": "bill"}
+    if place.known is not None and place.known.ledger:
+        return ""
+    return kind if layout.is_of_payments(place) else documents.get(kind, kind)
+
+
+def _amount_is_open(place: Layout) -> bool:
+    """Whether the amounts are only what is still open."""
+    if place.buckets:
+        return True
+    return (
+        "amount" not in place.fields
+        and "debit" not in place.fields
+        and "credit" not in place.fields
+    )
+
+
+def _coverage(table: Table, kind: str) -> str:
+    place = table.layout
+    there = any(
+        reason is None and table.kinds[index] == kind for index, reason in enumerate(table.reasons)
+    )
+    covered = _coverage_untitled(table) if place.known is None else place.known.coverage
+    if covered == ALL and not there and _held(table):
+        return UNKNOWN  # it was filtered, or shows something else
+    if place.known is not None and place.known.ledger:
+        side = RECEIVABLES if kind in RECEIVABLES else PAYABLES
+        return covered if rows.control_lines(table, side) else UNKNOWN
+    return covered
+
+
+def _coverage_untitled(table: Table) -> str:
+    """What a file without a title proves, by its shape."""
+    place = table.layout
+    if place.buckets or any(vocabulary.BUCKET.fullmatch(one) for one in table.headings):
+        return OPEN
+    labels = set(place.labels)
+    if {"contact name", "invoice number", "invoice amount due"} <= labels:
+        due = columns.amounts(table.columns[place.labels.index("invoice amount due")], False)
+        return ALL if any(one == 0 for one in due) else UNKNOWN
+    if layout.system(place) == "Sage 50" and "net" in labels:
+        return ALL
+    return UNKNOWN
+
+
+def _held(table: Table) -> bool:
+    return any(reason is None for reason in table.reasons)
+
+
+# ---------------------------------------------------------------- sums and doubts
+
+
+def _control(table: Table) -> int | None:
+    """The signed sum of all transactions, as the report's own total counts them."""
+    there = [index for index, reason in enumerate(table.reasons) if reason is None]
+    if not there:
+        return 0
+    if "amount" not in table.layout.fields and table.debits:
+        return sum(table.debits[index] or 0 for index in there)
+    if "main_line" in table.layout.fields:
+        main = [index for index in there if text_of(table.of("main_line")[index]) == "*"]
+        there = main or there
+    elif rows.total_repeats(table):
+        there = [group[0] for group in rows.grouped(table, there)]
+    return sum(table.amounts[index] or 0 for index in there)
+
+
+def _warnings(
+    found: Sequence[Sheet],
+    table: Table,
+    signed: int | None,
+    kind: str,
+    unsure: list[str],
+    documents: rows.Documents,
+) -> tuple[list[str], list[str]]:
+    warnings, questions = list(unsure), list(unsure)
+    place = table.layout
+    if table.file_total is not None and signed is not None and table.file_total != signed:
+        warnings.append(
+            f"The report's own total is {_plain(table.file_total)}, its rows add up to"
+            f" {_plain(signed)}."
+        )
+    if len(found) > 1:
+        others = ", ".join(
+            f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet
+        )
+        warnings.append(f"Only the sheet “{found[place.sheet].title}” is read; not read: {others}.")
+    if "type" not in place.fields and not layout.kinds(place):
+        words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"
+        warnings.append(f"The file does not say what its rows are; they are read as {words}.")
+    mangled = [one for one in documents.reference if rows.MANGLED.fullmatch(one)]
+    if mangled:
+        warnings.append(
+            f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0]}; they"
+            " can't be restored. Export the report again and don't open it in between."
+        )
+    reasons = rows.skipped(table)
+    for reason, words in (
+        ("no transaction type", "without the kind of transaction"),
+        ("no amount", "without an amount"),
+        ("no date", "without a date"),
+        ("can't be read", "with a date that can't be read"),
+    ):
+        if count := reasons[reason]:
+            warnings.append(f"Left out: {count:,} row{'s' if count > 1 else ''} {words}.")
+    if not documents.row and _held(table):
+        warnings.append(f"The file holds no {KIND_WORDS[kind]}.")
+    return warnings, questions
+
+
+def _plain(amount: int) -> str:
+    return f"{amount / columns.UNIT:,.2f}"
+
+
+def _left_out(table: Table) -> list[tuple[int, str, str]]:
+    """The rows that hold something and are left out, with what they say."""
+    silent = {"blank", "repeated headings", "repeated title", "footer", "detail line"}
+    found = []
+    for index, reason in enumerate(table.reasons):
+        if reason is not None and reason not in silent:
+            said = " · ".join(text_of(cell) for cell in table.cells(index) if rows.said(cell))
+            found.append((table.first + index + 1, reason, said[:200]))
+            if len(found) >= LISTED:
+                break
+    return found
+
+
+if __name__ == "__main__":
+    serve(parse)
