@@ -219,9 +219,7 @@ def _transaction_types(layout: Layout, place: int) -> bool:
     known = vocabulary.types()
     cells = [row[place] for row in layout.rows[layout.header + 1 :][:500] if place < len(row)]
     told = [str(cell).strip().lower() for cell in cells if str(cell).strip()]
-    ours = [
-        text for text in told if known.get(text) in (*RECEIVABLES, *PAYABLES, *vocabulary.CREDITS)
-    ]
+    ours = [text for text in told if known.get(text) in (*RECEIVABLES, *PAYABLES, *vocabulary.CREDITS)]
     return bool(ours)
 
 
@@ -268,16 +266,11 @@ def system(layout: Layout) -> str:
         return "NetSuite"
     if {"contact name", "invoice number"} <= labels or "account transactions" in folded:
         return "Xero"
-    if (
-        re.match(r"aged (receivables|payables) (detail|summary)", folded)
-        or "expected date" in labels
-    ):
+    if re.match(r"aged (receivables|payables) (detail|summary)", folded) or "expected date" in labels:
         return "Xero"
     if {"source #", "je #"} <= labels or {"net", "tax", "gross"} <= labels and "ref" in labels:
         return "Sage 50"
-    if "trans #" in labels or (
-        "type" in labels and "num" in labels and "transaction type" not in labels
-    ):
+    if "trans #" in labels or ("type" in labels and "num" in labels and "transaction type" not in labels):
         return "QuickBooks Desktop"
     if "transaction type" in text or "posting" in text or re.search(r"GMT", foot):
         return "QuickBooks Online"

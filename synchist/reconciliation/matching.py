@@ -318,7 +318,7 @@ def _by_keys(cases: _Cases, all_keys: Keys) -> None:
     edges = all_keys.exact()
     exact = _Judged(edges, cases, all_keys)
     _agreeing(cases, exact, 0)
-    if _learn(cases):
+    if _learn(cases, 2):
         exact = _Judged(edges, cases, all_keys)
         _agreeing(cases, exact, 0)
     lines, records = cases.lines, cases.records
@@ -329,6 +329,7 @@ def _by_keys(cases: _Cases, all_keys: Keys) -> None:
         _twice(cases, judged, rank)
     _differing(cases, judged)
     _left_over(cases, judged)
+    _learn(cases, 1)  # once is enough to suggest
     _suggest(cases, judged)
 
 
@@ -378,8 +379,8 @@ def _twice(cases: _Cases, judged: _Judged, rank: int) -> None:
         cases.state[side.case[at[again]]] = _DUPLICATE
 
 
-def _learn(cases: _Cases) -> bool:
-    """Whom a strange name means, if its lines were all found to be one party's, twice at least."""
+def _learn(cases: _Cases, times: int) -> bool:
+    """Whom a strange name means, if its lines were all found to be one party's, so many times."""
     lines, records = cases.lines, cases.records
     record_of = np.full(cases.count, -1)
     record_of[records.case[~records.free]] = np.flatnonzero(~records.free)
@@ -388,7 +389,7 @@ def _learn(cases: _Cases) -> bool:
         return False
     party = pd.Series(records.party[record_of[lines.case[strange]]]).groupby(lines.name[strange])
     told = party.agg(["min", "max", "size"])
-    told = told[(told["min"] == told["max"]) & (told["min"] >= 0) & (told["size"] > 1)]
+    told = told[(told["min"] == told["max"]) & (told["min"] >= 0) & (told["size"] >= times)]
     for name, code in told["min"].items():
         lines.party[lines.name == name] = code
     return len(told) > 0

@@ -51,9 +51,7 @@ def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
         return {"unmapped": str(error), **_shown(found, place), "fields": _fields(place)}
 
 
-def _report(
-    found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, Any]
-) -> dict[str, Any]:
+def _report(found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, Any]) -> dict[str, Any]:
     if not told:
         _refuse(found, place, kind)
     table, unsure = _table(place, kind, told)
@@ -113,9 +111,7 @@ def _shown(found: Sequence[Sheet], place: Layout) -> dict[str, Any]:
     return {
         "sheet": place.sheet,
         "header": place.header + 1,
-        "headings": [text_of(cell) for cell in place.rows[place.header]]
-        if place.header >= 0
-        else [],
+        "headings": [text_of(cell) for cell in place.rows[place.header]] if place.header >= 0 else [],
         "preview": [[text_of(cell)[:80] for cell in row] for row in first[:until]],
     }
 
@@ -230,9 +226,7 @@ def _day_first(
         inside = [_inside(columns.days(dates, first), place) for first in (True, False)]
         if inside[0] != inside[1]:
             return inside[0], False
-    terms = [
-        _terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)
-    ]
+    terms = [_terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)]
     if due and terms[0] != terms[1]:
         return terms[0] > terms[1], False
     system = layout.system(place)
@@ -282,11 +276,7 @@ def _amount_is_open(place: Layout) -> bool:
     """Whether the amounts are only what is still open."""
     if place.buckets:
         return True
-    return (
-        "amount" not in place.fields
-        and "debit" not in place.fields
-        and "credit" not in place.fields
-    )
+    return "amount" not in place.fields and "debit" not in place.fields and "credit" not in place.fields
 
 
 def _coverage(table: Table, kind: str) -> str:
@@ -355,9 +345,7 @@ def _warnings(
             f" {_plain(signed)}."
         )
     if len(found) > 1:
-        others = ", ".join(
-            f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet
-        )
+        others = ", ".join(f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet)
         warnings.append(f"Only the sheet “{found[place.sheet].title}” is read; not read: {others}.")
     if "type" not in place.fields and not layout.kinds(place):
         words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"

@@ -108,18 +108,10 @@ class Report:
     headings: Sequence[str]
     preview: Sequence[Sequence[str]]
 
+
     def told(self) -> dict[str, object]:
         """The report as JSON can hold it: amounts as decimal texts, days in ISO form."""
-        columns = [
-            "row",
-            "type",
-            "reference",
-            "party",
-            "date",
-            "amount",
-            "open_balance",
-            "currency",
-        ]
+        columns = ["row", "type", "reference", "party", "date", "amount", "open_balance", "currency"]
         documents = []
         for values in self.documents[columns].itertuples(index=False):
             one = values._asdict()

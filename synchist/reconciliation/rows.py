@@ -275,15 +275,7 @@ def documents(table: Table, kind: str) -> Documents:
                 table.reasons[index] = _other(table.kinds[index])
     layout = table.layout
     if "main_line" in layout.fields and any(text_of(one) == "*" for one in table.of("main_line")):
-        mine = _kept(
-            table,
-            mine,
-            {
-                i
-                for i, one in enumerate(table.of("main_line"))
-                if text_of(one) == "*" or text_of(one).lower() in ("yes", "true")
-            },
-        )
+        mine = _kept(table, mine, {i for i, one in enumerate(table.of("main_line")) if text_of(one) == "*" or text_of(one).lower() in ("yes", "true")})
         groups = [[index] for index in mine]
     elif is_ledger(table):
         control = set(control_lines(table, (kind,)))
@@ -298,9 +290,7 @@ def documents(table: Table, kind: str) -> Documents:
 
 
 def _other(kind: str) -> str:
-    return (
-        {"invoice_payment": "payment"}.get(kind, kind.replace("_", " ")) if kind in KINDS else kind
-    )
+    return {"invoice_payment": "payment"}.get(kind, kind.replace("_", " ")) if kind in KINDS else kind
 
 
 def _kept(table: Table, mine: list[int], keep: set[int]) -> list[int]:
@@ -357,9 +347,7 @@ def _named_within(table: Table) -> list[str]:
     `Name, text` or the code of the account."""
     labels = table.layout.labels
     if "source" in labels and "description" in labels:
-        return [
-            text_of(cell).split(" - ")[0] for cell in table.columns[labels.index("description")]
-        ]
+        return [text_of(cell).split(" - ")[0] for cell in table.columns[labels.index("description")]]
     if "je #" in labels and "comment" in labels:
         return [text_of(cell).split(", ")[0] for cell in table.columns[labels.index("comment")]]
     if "account" in labels and {"net", "gross"} <= set(labels):
@@ -373,7 +361,9 @@ def _grouped_by_other(table: Table, own: Sequence[str]) -> bool:
     if headings and sum(bool(BUCKET.fullmatch(one)) for one in headings) * 2 >= len(headings):
         return True
     place = table.layout.fields.get("party")
-    named = sum(bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None)
+    named = sum(
+        bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None
+    )
     # A column of names with a few blanks: the headings are something else.
     return place is not None and named > 0
 
@@ -414,9 +404,7 @@ def _absolute(amount: int | None) -> int | None:
 def total_repeats(table: Table) -> bool:
     """Whether each line of a document repeats the total of the whole."""
     label = table.layout.label("amount")
-    return table.layout.lines_of and (
-        "total" in label or "gross" in label or label == "invoice amount"
-    )
+    return table.layout.lines_of and ("total" in label or "gross" in label or label == "invoice amount")
 
 
 def _sum_of(table: Table, rows: Sequence[int]) -> int:

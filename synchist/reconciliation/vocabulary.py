@@ -81,9 +81,7 @@ def reports() -> tuple[Known, ...]:
         for title in one["titles"]
     ]
     found += [
-        Known(title, (), "", False, one["is"])
-        for one in _words()["wrong"]
-        for title in one["titles"]
+        Known(title, (), "", False, one["is"]) for one in _words()["wrong"] for title in one["titles"]
     ]
     return tuple(sorted(found, key=lambda one: -len(one.title)))
 
@@ -91,7 +89,11 @@ def reports() -> tuple[Known, ...]:
 @cache
 def types() -> dict[str, str]:
     """What a transaction type is: one of `KINDS`, or the words for something else."""
-    return {word: kind for kind, words in _words()["types"].items() for word in words}
+    return {
+        word: kind
+        for kind, words in _words()["types"].items()
+        for word in words
+    }
 
 
 def type_of(cell: Any) -> str | None:
