@@ -48,9 +48,10 @@ class NotConfirmable(SynchistError):
 @dataclass(frozen=True)
 class Acceptance:
     """Records that the books hold with the same amount, as they stood when they were compared, by
-    id, and what the file says of each."""
+    id, with what the file says of each, and the position of its line."""
 
     of: Reconciliation
+    positions: Mapping[int, int]
     records: Mapping[int, Ticked]
     evidence: Mapping[int, Evidence]
 
@@ -78,9 +79,10 @@ def acceptance(connection: Connection, identity: str, positions: Sequence[int]) 
         raise NotAcceptable(
             "Only records that the books hold with the same amount can be accepted. Tick others."
         )
-    rows: list[dict[str, Any]] = [dict(row) for _, row in chosen.iterrows()]
+    rows = chosen.reset_index().to_dict("records")
     return Acceptance(
         of,
+        {row["record_id"]: row["position"] for row in rows},
         {
             row["record_id"]: Ticked(row["version"], row["record_currency"], row["record_amount"])
             for row in rows
@@ -95,7 +97,7 @@ def acceptable(frame: pd.DataFrame) -> "pd.Series[bool]":
     return same & frame["bucket"].eq(Bucket.STATUS.value) & frame["record_id"].notna()
 
 
-def _evidence(row: Mapping[str, Any]) -> Evidence:
+def _evidence(row: Mapping[Any, Any]) -> Evidence:
     reference = (row["reference"] or "").strip()
     usable = len(reference) <= LONGEST_REFERENCE and reference.isprintable()
     # The amounts are the same, and the record's is in the minor units of its currency.
@@ -207,5 +209,4 @@ def _difference(ours: Any, its: Any) -> int | None:
     if ours["currency"] and ours["currency"] != its["record_currency"]:
         return None
     scale = 10 ** (DECIMALS - exponent(its["record_currency"]))
-    difference = int(ours["amount"] - its["record_amount"] * scale)
-    return difference
+    return int(ours["amount"] - its["record_amount"] * scale)

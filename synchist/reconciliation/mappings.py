@@ -14,10 +14,14 @@ from synchist.db.types import utc_now
 from synchist.reconciliation.report import Coverage, Reading
 from synchist.roles import Role
 
+LONGEST_HEADING = 80
+"""So much of each heading counts; previews hold no more."""
+
 
 @dataclass(frozen=True)
 class Remembered:
-    """How somebody has said that files with such headings are read."""
+    """How somebody has said that files with such headings are read, its `header` where those stand
+    in the present file."""
 
     reading: Reading
     actor: str
@@ -46,13 +50,15 @@ def remember(
 
 
 def remembered(
-    connection: Connection, entity_key: str, headings: Sequence[str]
+    connection: Connection, entity_key: str, rows: Sequence[Sequence[str]], first: int = 1
 ) -> Remembered | None:
-    """What was said last of files with these headings, if anything was."""
+    """What was said last of files in which one of these rows has the headings, if anything was.
+    `first` is the number of the first row in the sheet."""
+    digests = {_digest(row): number for number, row in enumerate(rows, start=first) if any(row)}
     of = export_reading.c
     row = connection.execute(
         select(export_reading)
-        .where(of.entity == entity_key, of.headings == _digest(headings))
+        .where(of.entity == entity_key, of.headings.in_(list(digests)))
         .order_by(of.id.desc())
         .limit(1)
     ).first()
@@ -60,11 +66,11 @@ def remembered(
         return None
     told = json.loads(row.reading)
     coverage = Coverage(told["coverage"]) if told["coverage"] else None
-    return Remembered(Reading(**{**told, "coverage": coverage}), row.actor, row.at)
+    reading = Reading(**{**told, "coverage": coverage, "header": digests[row.headings]})
+    return Remembered(reading, row.actor, row.at)
 
 
 def _digest(headings: Sequence[str]) -> str:
-    """The same for headings that differ in case and blanks alone."""
-    return sha256(
-        "\x1f".join(" ".join(one.split()).casefold() for one in headings).encode()
-    ).hexdigest()
+    """The same for headings that differ in case, blanks and empty columns at the end alone."""
+    plain = [" ".join(one[:LONGEST_HEADING].split()).casefold() for one in headings]
+    return sha256("\x1f".join(plain).rstrip("\x1f").encode()).hexdigest()
