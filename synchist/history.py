@@ -1,5 +1,6 @@
 """One record and everything that happened to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, select
 
 from synchist.blocking import held_up
+from synchist.db.engine import among
 from synchist.db.tables import (
     TRACKED,
     attempt_line,
@@ -158,8 +160,13 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
 
 
 def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Charge, ...]:
+    return tuple(charges(connection, entity, [record_id]).get(record_id, ()))
+
+
+def charges(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[int, list[Charge]]:
+    """The charges of invoices or bills by record id; payments have none."""
     if entity.charge_lines is None:
-        return ()
+        return {}
     line = charge_line.c
     held = (
         select(attempt_line.c.amount)
@@ -168,12 +175,14 @@ def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Ch
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(
-        select(line.description, line.amount, held)
-        .where(entity.charge_lines == record_id)
+    found: dict[int, list[Charge]] = {}
+    for record_id, *charge in connection.execute(
+        select(entity.charge_lines, line.description, line.amount, held)
+        .where(entity.charge_lines.in_(among(connection, ids)))
         .order_by(line.position, line.id)
-    )
-    return tuple(Charge(*row) for row in rows)
+    ):
+        found.setdefault(record_id, []).append(Charge(*charge))
+    return found
 
 
 def _holds_up(connection: Connection, entity: Entity, ids: list[int]) -> dict[int, Total]:

@@ -6,16 +6,17 @@ confirmed since stands beside it, and what a record is now is looked up at each 
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID, uuid4
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, insert, or_, select
 
 from synchist.accounts import Actor, Principal, acting, record_access, viewing
+from synchist.currencies import to_decimal
 from synchist.db.engine import among, dialect_insert
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import (
@@ -27,10 +28,12 @@ from synchist.db.types import utc_now
 from synchist.entities import BY_KEY, Entity
 from synchist.errors import SynchistError
 from synchist.filters import search_terms
+from synchist.history import charges
 from synchist.reconciliation.matching import Bucket, Scope, match
 from synchist.reconciliation.records import candidates
 from synchist.reconciliation.report import DECIMALS, Coverage, LeftOut, Report
 from synchist.roles import Role
+from synchist.statuses import SyncStatus
 
 LINES_AT_ONCE = 5_000
 """So many lines are written at a time."""
@@ -341,15 +344,22 @@ _CURRENCY: ColumnElement[str] = func.coalesce(
 """Of the books' amount: where the file does not say, that of the record beside it."""
 
 
+_WAS_COMPLETE: ColumnElement[int] = case(
+    (_side("sync_status") == int(SyncStatus.COMPLETE), 1), else_=0
+)
+
+
 @dataclass(frozen=True)
 class Counted:
     """What is in a bucket: how many rows, how many documents of the file and records among them,
-    and their sums by currency: `books` and `difference` (books minus TMS) in ten-thousandths, `tms`
-    in minor units. Where nobody says which currency it is, that is an empty text."""
+    how many of these were Complete, and the sums by currency: `books` and `difference` (books minus
+    TMS) in ten-thousandths, `tms` in minor units. Where nobody says which currency it is, that is
+    an empty text."""
 
     rows: int = 0
     documents: int = 0
     records: int = 0
+    complete: int = 0
     books: Mapping[str, int] = field(default_factory=dict)
     tms: Mapping[str, int] = field(default_factory=dict)
     difference: Mapping[str, int] = field(default_factory=dict)
@@ -358,7 +368,7 @@ class Counted:
 def summary(connection: Connection, identity: str) -> dict[Bucket, Counted]:
     """Every bucket, also those with nothing in it."""
     tms_currency = _side("record_currency")
-    found = {bucket: Counted(0, 0, 0, {}, {}, {}) for bucket in Bucket}
+    found = {bucket: Counted() for bucket in Bucket}
     for row in connection.execute(
         select(
             _bucket_now.label("bucket"),
@@ -367,6 +377,7 @@ def summary(connection: Connection, identity: str) -> dict[Bucket, Counted]:
             func.count().label("rows"),
             func.count(_LINE.c.sheet_row).label("documents"),
             func.count(_side("record_id")).label("records"),
+            func.sum(_WAS_COMPLETE).label("complete"),
             func.sum(_LINE.c.amount).label("books"),
             func.sum(_side("record_amount")).label("tms"),
             func.sum(_difference_now).label("difference"),
@@ -380,11 +391,24 @@ def summary(connection: Connection, identity: str) -> dict[Bucket, Counted]:
             before.rows + row.rows,
             before.documents + row.documents,
             before.records + row.records,
+            before.complete + int(row.complete),
             _added(before.books, row.books_currency, row.books),
             _added(before.tms, row.tms_currency, row.tms),
             _added(before.difference, row.tms_currency, row.difference),
         )
-    return found
+    return _of_one_currency(found)
+
+
+def _of_one_currency(found: dict[Bucket, Counted]) -> dict[Bucket, Counted]:
+    """Where the file does not say its currency, and there is but one that it could be, its sums go
+    without, as in the file: those beside records would stand apart from the others otherwise."""
+    said = {currency for one in found.values() for currency in one.books}
+    if "" not in said or len(said) > 2:
+        return found
+    return {
+        bucket: replace(one, books={"": sum(one.books.values())} if one.books else {})
+        for bucket, one in found.items()
+    }
 
 
 def _added(sums: Mapping[str, int], currency: str | None, amount: Any) -> Mapping[str, int]:
@@ -418,7 +442,8 @@ def lines(
     limit: int | None = None,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """The lines of a bucket (or of all) that match a search, in the order of the file.
+    """The lines of a bucket (or of all) that match a search, in the order of the file; where the
+    amounts differ the largest difference first, of what is not in the books what is Complete here.
 
     Returns a DataFrame indexed by `position`. Of the books: `sheet_row`, `type`, `reference`,
     `party`, `also`, `booked_on`, `amount`, `open_balance` (ten-thousandths) and `currency`. Of the
@@ -428,7 +453,8 @@ def lines(
     `case`, `how`, `reason`, `difference` (ten-thousandths, books minus TMS), `confirmed_by` and
     `confirmed_at`. Numbers and money are Int64, missing ones NA; days are dates or None.
     """
-    statement = _lines(of).where(*_asked(of, bucket, search)).order_by(_LINE.c.position)
+    statement = _lines(of).where(*_asked(of, bucket, search))
+    statement = statement.order_by(*_FIRST.get(bucket, ()), _LINE.c.position)
     if positions is not None:
         statement = statement.where(_LINE.c.position.in_(among(connection, positions)))
     rows = connection.execute(statement.limit(limit).offset(offset or None)).all()
@@ -451,16 +477,31 @@ _NUMBERS = (
 _DOCUMENT = ("sheet_row", "type", "reference", "party", "also", "booked_on", "open_balance")
 
 
+_FIRST: Mapping[Bucket | None, tuple[ColumnElement[Any], ...]] = {
+    Bucket.AMOUNT: (func.abs(func.coalesce(_difference_now, 0)).desc(),),
+    Bucket.NOT_IN_BOOKS: (_WAS_COMPLETE.desc(),),
+}
+
+
 def how_many(connection: Connection, of: Reconciliation, bucket: Bucket, search: str) -> int:
     """How many lines of a bucket match a search."""
     matching = select(func.count()).select_from(_FROM).where(*_asked(of, bucket, search))
     return connection.scalar(matching) or 0
 
 
-def positions(connection: Connection, of: Reconciliation, bucket: Bucket, search: str) -> list[int]:
-    """Where the lines of a bucket that match a search stand."""
-    matching = select(_LINE.c.position).select_from(_FROM).where(*_asked(of, bucket, search))
-    return list(connection.scalars(matching.order_by(_LINE.c.position)))
+def on_charges(connection: Connection, of: Reconciliation, frame: pd.DataFrame) -> dict[int, str]:
+    """On which charges the books hold another amount, by record id, as far as a job has told:
+    `Fuel surcharge -150.00`."""
+    currencies = dict(zip(frame["record_id"], frame["record_currency"], strict=True))
+    ids = [int(one) for one in frame["record_id"].dropna()]
+    return {
+        record: ", ".join(
+            f"{one.description} {to_decimal(-one.difference, currencies[record]):,}"
+            for one in found
+            if one.difference
+        )
+        for record, found in charges(connection, of.entity, ids).items()
+    }
 
 
 def _lines(of: Reconciliation) -> Select[Any]:

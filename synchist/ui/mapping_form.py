@@ -1,6 +1,8 @@
 """How a file is to be read, where only the person who exported it can say."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +24,8 @@ DECIMALS: Mapping[bool | None, str] = {
     False: "1,234.50",
     True: "1.234,50",
 }
+_DATE = re.compile(r"\d{1,4}[-/. ]\w{1,9}[-/. ]\d{2,4}")
+_AMOUNT = re.compile(r"[-(]?\D{0,3}[\d.,' ]*\d[.,]\d{2}\)?")
 _KINDS = {"": "What its column says"} | {one.key: one.singular.capitalize() for one in ENTITIES}
 
 
@@ -31,6 +35,8 @@ def show(key: str, preview: Sequence[Sequence[str]], guess: Reading) -> Reading 
     `key` names the file: another file starts with its own guess.
     """
     width = max([len(row) for row in preview], default=0)
+    if not (guess.header or guess.columns):
+        guess = _guessed(preview, width, guess)
     _preview(preview, width)
     with st.container(horizontal=True):
         header = st.number_input(
@@ -68,6 +74,29 @@ def show(key: str, preview: Sequence[Sequence[str]], guess: Reading) -> Reading 
     if st.button("Read it like this", type="primary", key=f"{key}_read", disabled=not complete):
         return Reading(guess.sheet, int(header), columns, day_first, comma, kind, guess.coverage)
     return None
+
+
+def _guessed(preview: Sequence[Sequence[str]], width: int, guess: Reading) -> Reading:
+    """What the first rows look like where no heading is known: a row of words alone above others,
+    the first column of dates and the last one of amounts."""
+    header = next(
+        (
+            number
+            for number, row in enumerate(preview[:-1], start=1)
+            if sum(map(bool, row)) > 1 and not re.search(r"\d", "".join(row))
+        ),
+        0,
+    )
+    below = [row for row in preview[header:] if sum(map(bool, row)) > 1]
+
+    def mostly(pattern: re.Pattern[str], place: int) -> bool:
+        cells = [row[place].strip() for row in below if place < len(row)]
+        return sum(bool(pattern.fullmatch(cell)) for cell in cells) * 2 > len(below)
+
+    dates = [place for place in range(width) if mostly(_DATE, place)]
+    amounts = [place for place in range(width) if mostly(_AMOUNT, place)]
+    columns = {"date": dates[:1], "amount": amounts[-1:]}
+    return replace(guess, header=header, columns={key: at[0] for key, at in columns.items() if at})
 
 
 def _choice(label: str, key: str, words: Mapping[Any, str], guess: Any) -> Any:

@@ -269,7 +269,7 @@ def _compare(entity: Entity, report: Report, links: dict[int, tuple[str, str]]) 
             key=f"reconcile_coverage_{entity.key}_{report.sha256}",
         )
         start = _day("From", report.start, entity, report)
-        end = _day("through", report.end, entity, report)
+        end = _day("Through", report.end, entity, report)
         missing = link is None or (coverage is Coverage.ALL and not (start and end))
         compare = st.button("Compare", type="primary", icon=":material/balance:", disabled=missing)
     st.caption(

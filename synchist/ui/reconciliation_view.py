@@ -104,7 +104,8 @@ def period(of: Reconciliation) -> str:
 
 def _header(of: Reconciliation, actor: Actor, found: Mapping[Bucket, Counted]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.page_link(places.reconcile(), label="All reconciliations", icon=":material/arrow_back:")
+        st.page_link(places.reconcile(), label="All", icon=":material/arrow_back:")
+        st.subheader(f"{plain(of.file_name)} · {of.entity.title}", anchor=False, width="content")
         st.space("stretch")
         with st.popover("Statement", icon=":material/balance:"):
             _statement(of, found)
@@ -118,7 +119,6 @@ def _header(of: Reconciliation, actor: Actor, found: Mapping[Bucket, Counted]) -
                 help="Every line with both sides, a sheet for each of the lists below",
             )
         viewer.account_menu(actor)
-    st.subheader(f"{plain(of.file_name)} · {of.entity.title}", anchor=False)
     st.caption(
         f"{plain(of.connection)} · {period(of)} · {of.coverage.value} · compared {moment(of.at)} by"
         f" {plain(of.actor)} · {of.rows_read:,} rows read, {of.used:,} used"
@@ -221,18 +221,19 @@ def _lines(of: Reconciliation, found: Mapping[Bucket, Counted]) -> None:
     if bucket is None:
         return
     one = found[bucket]
-    st.markdown(_sentence(of, bucket, one))
-    st.caption(MEANS[bucket])
+    st.markdown(f"{_sentence(bucket, one)}  \n:small[:gray[{MEANS[bucket]}]]")
     _page(of, bucket, search, one.rows)
 
 
-def _sentence(of: Reconciliation, bucket: Bucket, one: Counted) -> str:
+def _sentence(bucket: Bucket, one: Counted) -> str:
     """Counts and sums of both sides."""
     parts = []
     if one.documents:
         parts.append(f"**{one.documents:,}** in the file, {_books(one.books)}")
     if one.records:
         parts.append(f"**{one.records:,}** here, {sums(one.tms)}")
+    if bucket is Bucket.NOT_IN_BOOKS:
+        parts.append(f"**{one.complete:,}** of them Complete")
     if bucket is Bucket.AMOUNT and one.difference:
         parts.append(f"books minus TMS **{_books(one.difference)}**")
     return " · ".join(parts)
@@ -248,19 +249,25 @@ def _page(of: Reconciliation, bucket: Bucket, search: str, rows: int) -> None:
         frame = saved.lines(
             connection, of, bucket, search=search, limit=ROWS, offset=(at - 1) * ROWS
         )
+        charges = saved.on_charges(connection, of, frame) if bucket is Bucket.AMOUNT else {}
     if search.strip():
         st.caption(f"{number:,} of {rows:,} match “{plain(search)}”.")
     if frame.empty:
         st.info("Nothing matches here. Look into the other lists.", icon=":material/search_off:")
         return
-    _selectable(of, bucket, search, number, frame)
+    _selectable(of, bucket, search, number, frame, charges)
     if pages > 1:
         st.pagination(pages, key=place)
 
 
 @st.fragment
 def _selectable(
-    of: Reconciliation, bucket: Bucket, search: str, number: int, frame: pd.DataFrame
+    of: Reconciliation,
+    bucket: Bucket,
+    search: str,
+    number: int,
+    frame: pd.DataFrame,
+    charges: Mapping[int, str],
 ) -> None:
     """Ticks, actions and grid. A fragment: a tick answers without loading anything."""
     with viewer.reading("select lines of a reconciliation"):
@@ -268,7 +275,7 @@ def _selectable(
     faults.show_kept()
     if bucket in ACTIONS:
         _toolbar(of, bucket, search, number, frame)
-    _grid(of, bucket, frame)
+    _grid(of, bucket, frame, charges)
     opened = f"open_{of.id}"
     if opened in st.session_state:
         record_view.open_drawer(of.entity, st.session_state.pop(opened))
@@ -282,7 +289,7 @@ def _label(status: Any) -> str:
     return "" if pd.isna(status) else SyncStatus(int(status)).label
 
 
-def _shown(of: Reconciliation, bucket: Bucket, frame: pd.DataFrame) -> pd.DataFrame:
+def _shown(bucket: Bucket, frame: pd.DataFrame, charges: Mapping[int, str]) -> pd.DataFrame:
     """What people see of the lines: both sides, as far as the list is about both."""
     currency = frame["record_currency"].fillna("")
     columns: dict[str, Any] = {
@@ -296,6 +303,8 @@ def _shown(of: Reconciliation, bucket: Bucket, frame: pd.DataFrame) -> pd.DataFr
         "difference": frame["difference"].astype("Float64") / 10_000,
         "record_amount": amounts(frame["record_amount"], currency),
         "currency": frame["currency"].where(frame["currency"] != "", currency),
+        "charges": pd.Series(frame["record_id"].map(charges), dtype=object),
+        "type": frame["type"],
         "record_party": frame["record_party"],
         "record_date": frame["record_date"],
         "sync_reference": frame["sync_reference"],
@@ -324,28 +333,25 @@ _OURS = (
     *("number", "record_party", "record_date", "record_amount", "currency"),
     *("sync_status", "now_status", "sync_reference", "why"),
 )
+_CASES = (
+    *("number", "case", "sheet_row", "reference", "party", "booked_on", "amount"),
+    *("record_amount", "record_date", "record_party", "now_status", "why"),
+)
 _COLUMNS: Mapping[Bucket, tuple[str, ...]] = {
     Bucket.AGREES: _BOTH,
     Bucket.STATUS: _BOTH,
     Bucket.AMOUNT: (
-        *("number", "sheet_row", "reference", "party", "amount", "record_amount"),
-        *("difference", "currency", "booked_on", "record_date", "sync_status", "now_status", "why"),
+        *("number", "sheet_row", "reference", "party", "amount", "record_amount", "difference"),
+        *("currency", "charges", "now_status", "why", "booked_on", "record_date"),
     ),
     Bucket.NOT_IN_BOOKS: _OURS,
     Bucket.NOT_IN_REPORT: _OURS,
     Bucket.ONLY_IN_BOOKS: (
-        *("sheet_row", "reference", "party", "booked_on", "amount", "currency", "also", "why"),
-    ),
-    Bucket.UNCERTAIN: (
-        *("number", "case", "sheet_row", "reference", "party", "booked_on", "amount"),
-        *("record_amount", "currency", "record_date", "record_party", "sync_status", "now_status"),
+        *("sheet_row", "type", "reference", "party", "booked_on", "amount", "currency", "also"),
         "why",
     ),
-    Bucket.DUPLICATE: (
-        *("number", "case", "sheet_row", "reference", "party", "booked_on", "amount"),
-        *("record_amount", "currency", "record_date", "record_party", "sync_status", "now_status"),
-        "why",
-    ),
+    Bucket.UNCERTAIN: _CASES,
+    Bucket.DUPLICATE: _CASES,
 }
 
 
@@ -353,19 +359,25 @@ def _config(of: Reconciliation, decimals: str) -> dict[str, Any]:
     text, day = st.column_config.TextColumn, st.column_config.DateColumn
     number = st.column_config.NumberColumn
     return {
-        "case": number("Case", width=55, help="Lines of one case may belong together"),
-        "sheet_row": number("Row", width=55, help="Where it stands in the file"),
-        "reference": text("In the books", width=105, help="The number in the file"),
-        "party": text("Name in the books", width=150),
-        "booked_on": day("Date in the books", format=DAY, width=95),
-        "amount": number("Books", format=decimals, width=95, help="The amount in the file"),
-        "record_amount": number("TMS", format=decimals, width=95, help="The amount in the TMS"),
+        "case": number("Case", width=50, help="Lines of one case may belong together"),
+        "sheet_row": number("Row", width=50, help="Where it stands in the file"),
+        "type": text("Type", width=100),
+        "reference": text("Books number", width=110, help="The number in the file"),
+        "party": text("Books name", width=140, help="The customer or vendor in the file"),
+        "booked_on": day("Books date", format=DAY, width=90, help="The date in the file"),
+        "amount": number("Books amount", format=decimals, width=100, help="The amount in the file"),
+        "record_amount": number("TMS amount", format=decimals, width=95),
         "difference": number(
             "Difference", format=decimals, width=90, help="Books minus TMS: what to look for"
         ),
         "currency": text("Currency", width=65),
-        "record_party": text(of.entity.party_label, width=150),
-        "record_date": day("TMS date", format=DAY, width=95),
+        "charges": text(
+            "On which charges",
+            width=250,
+            help="Where a job has told what the books hold of each charge: books minus TMS",
+        ),
+        "record_party": text(of.entity.party_label, width=140),
+        "record_date": day("TMS date", format=DAY, width=90),
         "sync_reference": text("Reference", width=105, help="What the books had called it"),
         "sync_status": text("Status then", width=85, help="When it was compared"),
         "now_status": text("Status now", width=85),
@@ -374,8 +386,10 @@ def _config(of: Reconciliation, decimals: str) -> dict[str, Any]:
     }
 
 
-def _grid(of: Reconciliation, bucket: Bucket, frame: pd.DataFrame) -> None:
-    shown = _shown(of, bucket, frame)
+def _grid(
+    of: Reconciliation, bucket: Bucket, frame: pd.DataFrame, charges: Mapping[int, str]
+) -> None:
+    shown = _shown(bucket, frame, charges)
     ticks = _marks(of, bucket)
     if bucket in ACTIONS:
         shown.insert(0, TICK, [position in ticks for position in frame.index])
@@ -400,7 +414,7 @@ def _grid(of: Reconciliation, bucket: Bucket, frame: pd.DataFrame) -> None:
             **_config(of, "%.4f" if exact else "accounting"),
             "number": st.column_config.ButtonColumn(
                 "Record",
-                help="Opens the record with all that happened to it",
+                help="The number in the TMS. A click opens the record",
                 pinned=True,
                 alignment="left",
                 type="tertiary",
@@ -628,7 +642,7 @@ def _accepting(of: Reconciliation, positions: list[int], operation_id: str) -> N
         )
         return
     risk_grid.show(operation_id, at_risk, SyncStatus.COMPLETE)
-    will = number - len(risk_grid.left_out(operation_id, at_risk))
+    will = number - risk_grid.left_out(operation_id, at_risk)
     st.text_input(
         "Note",
         max_chars=LONGEST_NOTE,
