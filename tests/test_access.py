@@ -29,7 +29,7 @@ from synchist.filters import Filters
 from synchist.history import load_record
 from synchist.reconciliation import decisions, saved, workbook
 from synchist.reconciliation.mappings import remember
-from synchist.reconciliation.matching import Scope
+from synchist.reconciliation.matching import Bucket, Scope
 from synchist.reconciliation.report import Coverage, Reading
 from synchist.roles import Role
 from synchist.status_changes import Change, change_status, undo
@@ -221,9 +221,12 @@ def _confirm(who: Principal, world: World, folder: Path) -> object:
 
 
 def _accept(who: Principal, world: World, folder: Path) -> object:
-    identity = reconcile(OPERATOR, world, [like(world, "failed_twice")])
-    at = place(identity, world.invoice["failed_twice"])
-    return decisions.accept(who, str(uuid4()), identity, [at]).requested
+    """One of the failures that nobody has accepted yet."""
+    failures = ("failed", "failed_twice", "failed_old")
+    identity = reconcile(OPERATOR, world, [like(world, story) for story in failures])
+    with reading() as connection:
+        still = saved.lines(connection, saved.opened(connection, identity), Bucket.STATUS)
+    return decisions.accept(who, str(uuid4()), identity, [int(still.index[0])]).applied
 
 
 def _teach(who: Principal, world: World, folder: Path) -> object:

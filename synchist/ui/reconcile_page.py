@@ -1,6 +1,6 @@
 """A report of the accounting system: uploaded, read, compared; and those compared before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,9 +23,12 @@ from synchist.ui.reconciliation_view import period
 from synchist.ui.wording import counted, figure, moment, plain
 
 PAGE = 15
+ROW_HEIGHT = 34
 FILES = ["csv", "txt", "tsv", "xlsx", "xls", "xml"]
 SHOWN = "reconciliation_shown"
 """Session key: the reconciliation that the page shows."""
+OPENED = "reconciliation_opened"
+"""Session key: the click that opens one of the list."""
 READ = "reconcile_read"
 """Session key: the file that was read last, and what came of it."""
 
@@ -329,27 +332,53 @@ def _latest() -> None:
     if not found:
         return
     st.markdown("**Compared before**")
-    st.table(
-        pd.DataFrame(
-            {
-                "File": [f"[{plain(one.file_name)}](/reconcile?id={one.id})" for one in found],
-                "Records": [one.entity.title for one in found],
-                "Connection": [plain(one.connection) for one in found],
-                "Period": [period(one) for one in found],
-                "Result": [_result(counts[one.id]) for one in found],
-                "When": [moment(one.at) for one in found],
-                "Who": [plain(one.actor) for one in found],
-            }
-        ),
+    ids = [one.id for one in found]
+    shown = pd.DataFrame(
+        {
+            "file": [one.file_name for one in found],
+            "Records": [one.entity.title for one in found],
+            "Connection": [one.connection for one in found],
+            "Period": [period(one) for one in found],
+            "Agree": [counts[one.id].get(Bucket.AGREES, 0) for one in found],
+            "To look at": [_open_lines(counts[one.id]) for one in found],
+            "When": [moment(one.at) for one in found],
+            "Who": [one.actor for one in found],
+        }
+    )
+    st.data_editor(
+        shown,
+        # The key names the rows, so that a click can never meet others than it was made on.
+        key=f"reconciliations_{hash(tuple(ids))}",
+        disabled=list(shown.columns),  # one by one: where all is disabled, buttons are as well
         hide_index=True,
-        border="horizontal",
+        row_height=ROW_HEIGHT,
+        height=ROW_HEIGHT * (len(found) + 1) + 4,
+        column_config={
+            "file": st.column_config.ButtonColumn(
+                "File",
+                help="Opens what was found",
+                alignment="left",
+                type="tertiary",
+                width=250,
+                key=OPENED,
+                on_click=_open,
+                args=(ids,),
+            ),
+            "Connection": st.column_config.TextColumn(width=230),
+            "Period": st.column_config.TextColumn(width=190),
+        },
         alt="Reconciliations",
     )
     if pages > 1:
         st.pagination(pages, key="reconcile_page")
 
 
-def _result(counts: dict[Bucket, int]) -> str:
-    agree = counts.get(Bucket.AGREES, 0)
-    others = sum(counts.values()) - agree
-    return f"{agree:,} agree" + (f", **{others:,}** to look at" if others else "")
+def _open_lines(counts: Mapping[Bucket, int]) -> int:
+    """How many lines do not agree."""
+    return sum(counts.values()) - counts.get(Bucket.AGREES, 0)
+
+
+def _open(ids: Sequence[str]) -> None:
+    click = st.session_state[OPENED]
+    if click and 0 <= click.row < len(ids):
+        st.query_params["id"] = ids[click.row]

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pandas as pd
 import streamlit as st
+from sqlalchemy import Connection
 
 from synchist.accounts import Actor
 from synchist.currencies import sums
@@ -250,12 +251,13 @@ def _page(of: Reconciliation, bucket: Bucket, search: str, rows: int) -> None:
             connection, of, bucket, search=search, limit=ROWS, offset=(at - 1) * ROWS
         )
         charges = saved.on_charges(connection, of, frame) if bucket is Bucket.AMOUNT else {}
+        _keep_valid(connection, of, bucket)
     if search.strip():
         st.caption(f"{number:,} of {rows:,} match “{plain(search)}”.")
     if frame.empty:
         st.info("Nothing matches here. Look into the other lists.", icon=":material/search_off:")
         return
-    _selectable(of, bucket, search, number, frame, charges)
+    _selectable(of, bucket, search, frame, charges)
     if pages > 1:
         st.pagination(pages, key=place)
 
@@ -265,7 +267,6 @@ def _selectable(
     of: Reconciliation,
     bucket: Bucket,
     search: str,
-    number: int,
     frame: pd.DataFrame,
     charges: Mapping[int, str],
 ) -> None:
@@ -274,7 +275,7 @@ def _selectable(
         pass
     faults.show_kept()
     if bucket in ACTIONS:
-        _toolbar(of, bucket, search, number, frame)
+        _toolbar(of, bucket, search)
     _grid(of, bucket, frame, charges)
     opened = f"open_{of.id}"
     if opened in st.session_state:
@@ -331,7 +332,7 @@ _BOTH = (
 )
 _OURS = (
     *("number", "record_party", "record_date", "record_amount", "currency"),
-    *("sync_status", "now_status", "sync_reference", "why"),
+    *("sync_status", "now_status", "sync_reference"),
 )
 _CASES = (
     *("number", "case", "sheet_row", "reference", "party", "booked_on", "amount"),
@@ -404,7 +405,8 @@ def _grid(
         key=editor,
         on_change=_fold if bucket in ACTIONS else None,
         args=(of, bucket, editor, frame),
-        disabled=list(shown.columns.drop(TICK, errors="ignore")) if bucket in ACTIONS else True,
+        # One by one: where all is disabled, buttons are as well.
+        disabled=list(shown.columns.drop(TICK, errors="ignore")),
         hide_index=True,
         placeholder="",
         row_height=ROW_HEIGHT,
@@ -453,6 +455,17 @@ def _mark(of: Reconciliation, bucket: Bucket, marks: Marks) -> None:
     """Set all ticks, and make the grid draw them anew."""
     st.session_state[f"marks_{of.id}_{bucket.name}"] = marks
     st.session_state[f"generation_{of.id}_{bucket.name}"] = _generation(of, bucket) + 1
+
+
+def _keep_valid(connection: Connection, of: Reconciliation, bucket: Bucket) -> None:
+    """Take away the ticks of lines whose action is done, or whose record has changed meanwhile."""
+    marks = _marks(of, bucket)
+    if not marks:
+        return
+    frame = saved.lines(connection, of, bucket, positions=list(marks))
+    still = set(frame.index[_can(bucket, frame)])
+    if marks.keys() - still:
+        _mark(of, bucket, {at: mark for at, mark in marks.items() if at in still})
 
 
 def _can(bucket: Bucket, frame: pd.DataFrame) -> "pd.Series[bool]":
@@ -519,13 +532,11 @@ REFUSED = {
 }
 
 
-def _toolbar(
-    of: Reconciliation, bucket: Bucket, search: str, number: int, frame: pd.DataFrame
-) -> None:
+def _toolbar(of: Reconciliation, bucket: Bucket, search: str) -> None:
     marks = _marks(of, bucket)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            f"Select all {number:,}",
+            "Select all",
             icon=":material/select_all:",
             on_click=_select_all,
             args=(of, bucket, search),
