@@ -1,6 +1,7 @@
 """The documentation names what is there: each setting, each dependency, each target."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,10 @@ def test_every_target_is_listed_by_help() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M)
     assert phony is not None
     assert phony[1].split() == re.findall(r"^([a-z]+):.*## ", makefile, re.M)
+
+
+def test_every_report_is_on_the_page_of_exports() -> None:
+    page = (DOCS / "exports.md").read_text().lower()
+    words = tomllib.loads((ROOT / "synchist/reconciliation/vocabulary.toml").read_text())
+    for report in words["reports"]:
+        assert any(f"| {title} |" in page for title in report["titles"]), report["titles"][0]

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synchist.loading import child
-from synchist.loading.child import MOST_BYTES, read_upload
+from synchist import child
+from synchist.child import MOST_BYTES, UnreadableFile
+from synchist.loading.child import read_upload
 from synchist.loading.evidence import Numbered, matched
-from synchist.loading.files import UnreadableFile
 from synchist.status_changes import Evidence
 from tests.conftest import ROOT
 
@@ -282,7 +282,7 @@ def test_entities_within_entities() -> None:
 def inside(code: str) -> subprocess.CompletedProcess[str]:
     """Run something in a process like the child's."""
     return subprocess.run(
-        [sys.executable, "-c", f"from synchist.loading import child\n{code}"],
+        [sys.executable, "-c", f"from synchist import child\n{code}"],
         cwd=ROOT,
         input="a,b",
         capture_output=True,
@@ -304,8 +304,7 @@ def test_the_child_limits_itself_before_it_reads() -> None:
         "    print(*(resource.getrlimit(getattr(resource, f'RLIMIT_{n}'))[1]\n"
         "            for n in ('AS', 'CPU', 'FSIZE', 'CORE')))\n"
         "    return []\n"
-        "child.files.parse = limits\n"
-        "child.main()\n"
+        "child.serve(limits)\n"
     )
     memory, *others = map(int, done.stdout.partition("\n")[0].split())
     assert others == [child.CPU_SECONDS, 0, 0]

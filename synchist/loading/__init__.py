@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from synchist.accounts import Actor, Principal, acting, record_access
+from synchist.child import UnreadableFile
 from synchist.db.prepare import is_demo
 from synchist.db.tables import SYNC_COLUMNS, operation, operation_item, organization
 from synchist.db.types import folded, utc_now
@@ -34,7 +35,6 @@ from synchist.errors import SynchistError
 from synchist.filters import today
 from synchist.loading import files
 from synchist.loading.cells import Refused
-from synchist.loading.files import UnreadableFile
 from synchist.loading.rows import Reader, Record, Row, fields, header
 from synchist.roles import Role
 from synchist.statuses import ItemOutcome

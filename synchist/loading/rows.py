@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Date, select
 
+from synchist.child import UnreadableFile
 from synchist.db.tables import SYNC_COLUMNS, organization
 from synchist.db.tables import connection as connection_table
 from synchist.db.types import Moment
@@ -23,7 +24,6 @@ from synchist.loading.cells import (
     is_blank,
     quoted,
 )
-from synchist.loading.files import UnreadableFile
 from synchist.statuses import SyncStatus
 
 _OTHERS = ("id", "outcome_at", "closed_reason", "version", "last_operation_id", "problem_id")

@@ -34,8 +34,12 @@ LARGEST = 10**15
 
 _NUMERIC = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})(?:[ T,].*)?")
 _ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T].*)?")
-_DAY_NAMED = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ \-/]([A-Za-z]{3,9})\.?,?[ \-/](\d{4}|\d{2})(?:[ T,].*)?")
-_MONTH_NAMED = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4}|\d{2})(?:[ T,].*)?")
+_DAY_NAMED = re.compile(
+    r"(\d{1,2})(?:st|nd|rd|th)?[ \-/]([A-Za-z]{3,9})\.?,?[ \-/](\d{4}|\d{2})(?:[ T,].*)?"
+)
+_MONTH_NAMED = re.compile(
+    r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4}|\d{2})(?:[ T,].*)?"
+)
 _WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? ", re.IGNORECASE)
 
 _EPOCH = date(1899, 12, 30)
@@ -173,7 +177,7 @@ def _reader(decimal_comma: bool) -> Callable[[Any], int | None]:
         text = _CODE.sub("", text).strip()
         negative = text.count("-") == 1 or (text.startswith("(") and text.endswith(")"))
         text = text.strip("()").strip().strip("-").strip().strip("()").strip()
-        if not text or not text[-1:].isdigit() and text[-1:] != point or not shape.fullmatch(text):
+        if not any(map(str.isdigit, text)) or not shape.fullmatch(text):
             return None
         whole, _, part = text.replace("'", "").replace(" ", "").replace(groups, "").partition(point)
         if len(part) > 4 and part[4:].strip("0"):
@@ -188,9 +192,7 @@ def _native(cell: Any) -> int | None:
     """An amount that a workbook keeps as a number, as Excel shows it: 0.1 + 0.2 is 0.3."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
         return None
-    if cell != cell or abs(cell) >= LARGEST:
-        return None
-    return round(cell * UNIT)
+    return round(cell * UNIT) if -LARGEST < cell < LARGEST else None
 
 
 # ---------------------------------------------------------------- periods
@@ -204,9 +206,10 @@ _POINT_IN_TIME = re.compile(
     r"|(?P<year>\d{4})|(?P<bare>\d{1,2})(?!\d)(?: (?P<bare_year>\d{4}))?"
 )
 _PERIOD_WORDS = frozenset(
-    "for the period from to through thru until and month months year ended ending date range dates"
-    " in - – — : between transaction report fiscal quarter of".split()
-)
+    ["for", "the", "period", "from", "to", "through", "thru", "until", "and", "month", "months",
+     "year", "ended", "ending", "date", "range", "dates", "in", "-", "–", "—", ":", "between",
+     "transaction", "report", "fiscal", "quarter", "of"]
+)  # fmt: skip
 
 _Point = tuple[int | None, int | None, int | None]
 

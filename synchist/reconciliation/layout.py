@@ -5,7 +5,7 @@ Runs where hostile files are read, so it imports little.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synchist.reconciliation import columns, vocabulary
@@ -64,6 +64,17 @@ def mapped(sheets: Sequence[Sheet], sheet: int, header: int, fields: dict[str, i
     return layout
 
 
+def guessed(place: Layout, payments: bool) -> Layout:
+    """What a person can start from who says how a sheet is laid out: the row that looks most like
+    headings, and the columns that it names."""
+    words = vocabulary.headings(payments)
+    rows = [
+        (_places([fold(cell) for cell in row], words), row) for row in place.rows[:HEADING_ROWS]
+    ]
+    most = max(range(len(rows)), key=lambda at: (len(rows[at][0]), sum(map(bool, rows[at][1]))))
+    return replace(place, header=most, fields=rows[most][0])
+
+
 def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
     words = vocabulary.headings(payments)
     header, fields, most = -1, dict[str, int](), 0
@@ -111,9 +122,10 @@ def _is_list(places: dict[str, int]) -> bool:
 # ---------------------------------------------------------------- what stands above the headings
 
 STAMP = re.compile(
-    r"\s*((accrual|cash) basis\b.*|(accrual|cash)$|(mon|tues|wednes|thurs|fri|satur|sun)day,? .*\d{4}.*"
-    r"|generated (on|at|by)\b.*|printed\b.*|run date\b.*|report (date|created|generated)\b.*|page \d+.*"
-    r"|prepared\b.*|created on\b.*|exported\b.*|as of date.*)",
+    r"\s*((accrual|cash) basis\b.*|(accrual|cash)$"
+    r"|(mon|tues|wednes|thurs|fri|satur|sun)day,? .*\d{4}.*|generated (on|at|by)\b.*|printed\b.*"
+    r"|run date\b.*|report (date|created|generated)\b.*|page \d+.*|prepared\b.*"
+    r"|created on\b.*|exported\b.*|as of date.*)",
     re.IGNORECASE,
 )
 """A line that says when and how a report was made."""
@@ -175,7 +187,9 @@ def wrong(layout: Layout, sheets: Sequence[Sheet]) -> str:
         _recognise(other, [sheet.title, *map(_first, sheet.rows[:8])])
         if other.known is not None and other.known.wrong:
             return other.known.wrong
-    for what, signs, needed in _SIGNS:
+    if any(_is_bank_row([fold(cell) for cell in row]) for one in sheets for row in one.rows[:20]):
+        return "a bank statement"
+    for what, signs, needed in vocabulary.signs():
         if len(texts & signs) >= needed:
             return what
     if sum(bool(BUCKET.fullmatch(text)) for text in texts) >= 3:
@@ -183,35 +197,35 @@ def wrong(layout: Layout, sheets: Sequence[Sheet]) -> str:
     return ""
 
 
-_SIGNS = (
-    ("a balance sheet", frozenset(["total assets", "total liabilities", "total equity", "total liabilities & equity", "total liabilities and equity"]), 1),
-    ("a profit and loss report", frozenset(["net income", "gross profit", "total income", "total expenses", "total expense", "net operating income", "net profit"]), 2),
-    ("a cash flow statement", frozenset(["operating activities", "investing activities", "financing activities", "net cash increase for period"]), 2),
-    ("a payroll report", frozenset(["gross pay", "net pay", "employee", "hours", "withholding"]), 2),
-    ("a chart of accounts", frozenset(["account", "account name", "account type", "type", "detail type", "account code", "tax code", "account number"]), 3),
-    ("a list of products", frozenset(["sku", "qty on hand", "quantity on hand", "sales price", "price", "sales description", "product/service", "item name", "unit price", "cost"]), 2),
-    ("a time sheet", frozenset(["hours", "duration", "employee", "activity date", "billable", "start time", "end time"]), 3),
-    ("a contact list", frozenset(["email", "e-mail", "phone", "phone numbers", "phone number", "address", "billing address", "tax id", "city", "zip", "postcode", "mobile", "contact", "bank acct", "w9 on file", "street", "terms", "email address"]), 2),
-    ("a trial balance", frozenset(["debit", "credit"]), 2),
+_BANK = frozenset(
+    ["check or slip #", "running bal", "running balance", "withdrawals", "withdrawal", "deposits",
+     "money in", "money out", "paid in", "paid out", "post date", "posting date", "category",
+     "balance", "transaction description", "available balance", "details", "description",
+     "merchant"]
 )  # fmt: skip
+
+
+_NO_BANK = frozenset(["source", "account", "je #", "source #", "trans #", "internal id"])
+
+
+def _is_bank_row(labels: Sequence[str]) -> bool:
+    """Whether a row is the headings of a bank's list: no name, no number, a description."""
+    there = set(labels)
+    dated = there & {"date", "transaction date", "posting date", "post date", "value date"}
+    money = there & {"amount", "debit", "credit", "withdrawals", "deposits", "paid in", "money in"}
+    return bool(dated and money and there & _BANK)
 
 
 def _bank(layout: Layout) -> str:
     """A list with dates and amounts in which nobody and no document is named."""
     labels = set(layout.labels)
-    bank = labels & {
-        "check or slip #", "running bal", "running balance", "withdrawals", "withdrawal",
-        "deposits", "money in", "money out", "paid in", "paid out", "post date", "posting date",
-        "category", "balance", "transaction description", "available balance", "details",
-        "description", "merchant",
-    }  # fmt: skip
+    bank = labels & _BANK
     nameless = "party" not in layout.fields
-    if layout.known is None and nameless and bank and not labels & {"source", "account"}:
-        typed = layout.fields.get("type")
-        if typed is None or not _transaction_types(layout, typed):
-            if not labels & {"je #", "source #", "trans #", "internal id"}:
-                return "a bank statement"
-    return ""
+    if layout.known is not None or not nameless or not bank or labels & _NO_BANK:
+        return ""
+    typed = layout.fields.get("type")
+    ours = typed is not None and _transaction_types(layout, typed)
+    return "" if ours else "a bank statement"
 
 
 def _transaction_types(layout: Layout, place: int) -> bool:
@@ -219,19 +233,25 @@ def _transaction_types(layout: Layout, place: int) -> bool:
     known = vocabulary.types()
     cells = [row[place] for row in layout.rows[layout.header + 1 :][:500] if place < len(row)]
     told = [str(cell).strip().lower() for cell in cells if str(cell).strip()]
-    ours = [text for text in told if known.get(text) in (*RECEIVABLES, *PAYABLES, *vocabulary.CREDITS)]
+    ours = [
+        text for text in told if known.get(text) in (*RECEIVABLES, *PAYABLES, *vocabulary.CREDITS)
+    ]
     return bool(ours)
 
 
 # ---------------------------------------------------------------- what it holds
 
-_CUSTOMERS = re.compile(r"\b(customer|client|payer|debtor|donor|patient|tenant|member)\b")
+_CUSTOMERS = re.compile(
+    r"\b(customer|client|payer|debtor|received from|donor|patient|tenant|member)\b"
+)
 _VENDORS = re.compile(r"\b(vendor|supplier|payee|carrier|creditor|paid to)\b")
 _PAYMENTS = frozenset(
     ["payment id", "payment number", "payment no", "payment #", "pay date", "payment date",
-     "amount paid", "paid amount", "payment amount", "check number", "check no", "check #",
-     "cheque number", "cheque no", "date paid", "amount received"]
+     "payment amount", "check number", "check no", "check #", "cheque number", "cheque no",
+     "date paid", "receipt no", "receipt number", "receipt #", "receipt date"]
 )  # fmt: skip
+_PAID = frozenset(["amount paid", "paid amount", "amount received"])
+_BILLED = frozenset(["total", "gross", "balance", "invoice total", "total amount", "bill total"])
 
 
 def kinds(layout: Layout) -> tuple[str, ...]:
@@ -254,7 +274,10 @@ def is_of_payments(layout: Layout) -> bool:
     labels = set(layout.labels)
     numbers = labels & {"document number", "num", "number"}
     of_bill = labels & {"bill number", "bill no", "invoice number", "invoice no"}
-    return bool(labels & _PAYMENTS) or bool(numbers and of_bill and "bill amount" in labels)
+    if labels & _PAYMENTS or (numbers and of_bill and "bill amount" in labels):
+        return True
+    # A list of invoices may say beside the total what was paid of it.
+    return bool(labels & _PAID) and not labels & _BILLED
 
 
 def system(layout: Layout) -> str:
@@ -266,11 +289,16 @@ def system(layout: Layout) -> str:
         return "NetSuite"
     if {"contact name", "invoice number"} <= labels or "account transactions" in folded:
         return "Xero"
-    if re.match(r"aged (receivables|payables) (detail|summary)", folded) or "expected date" in labels:
+    if (
+        re.match(r"aged (receivables|payables) (detail|summary)", folded)
+        or "expected date" in labels
+    ):
         return "Xero"
-    if {"source #", "je #"} <= labels or {"net", "tax", "gross"} <= labels and "ref" in labels:
+    if {"source #", "je #"} <= labels or {"net", "tax", "gross", "ref"} <= labels:
         return "Sage 50"
-    if "trans #" in labels or ("type" in labels and "num" in labels and "transaction type" not in labels):
+    if "trans #" in labels or (
+        "type" in labels and "num" in labels and "transaction type" not in labels
+    ):
         return "QuickBooks Desktop"
     if "transaction type" in text or "posting" in text or re.search(r"GMT", foot):
         return "QuickBooks Online"

@@ -48,10 +48,13 @@ def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
     except _Wrong as error:
         return {"wrong": str(error)}
     except _Unmapped as error:
-        return {"unmapped": str(error), **_shown(found, place), "fields": _fields(place)}
+        guess = layout.guessed(place, payments)
+        return {"unmapped": str(error), **_shown(found, guess), "fields": _fields(guess)}
 
 
-def _report(found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, Any]) -> dict[str, Any]:
+def _report(
+    found: Sequence[Sheet], place: Layout, kind: str, told: dict[str, Any]
+) -> dict[str, Any]:
     if not told:
         _refuse(found, place, kind)
     table, unsure = _table(place, kind, told)
@@ -101,7 +104,7 @@ def _above(place: Layout) -> Sequence[Sequence[Any]]:
 
 def _fields(place: Layout) -> dict[str, int]:
     also = {"also": place.also[0]} if place.also else {}
-    return {**{name: at for name, at in place.fields.items()}, **also}
+    return {**place.fields, **also}
 
 
 def _shown(found: Sequence[Sheet], place: Layout) -> dict[str, Any]:
@@ -111,7 +114,9 @@ def _shown(found: Sequence[Sheet], place: Layout) -> dict[str, Any]:
     return {
         "sheet": place.sheet,
         "header": place.header + 1,
-        "headings": [text_of(cell) for cell in place.rows[place.header]] if place.header >= 0 else [],
+        "headings": [text_of(cell) for cell in place.rows[place.header]]
+        if place.header >= 0
+        else [],
         "preview": [[text_of(cell)[:80] for cell in row] for row in first[:until]],
     }
 
@@ -186,11 +191,17 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
             )
     dates = columns.days(of("date"), first)
     debits = columns.amounts(of("debit"), comma)
-    credits = columns.amounts(of("credit"), comma)
+    credited = columns.amounts(of("credit"), comma)
     opens = columns.amounts(of("open_balance"), comma) or [None] * len(body)
     amounts = columns.amounts(of("amount"), comma)
     if not amounts:
-        amounts = _sided(debits, credits) if debits or credits else list(opens)
+        amounts = _sided(debits, credited) if debits or credited else list(opens)
+    elif place.buckets and "open_balance" not in place.fields:
+        opens = amounts
+    elif "original amount" in place.labels and place.label("amount") != "original amount":
+        # A check that pays several bills: its own amount stands in the other column.
+        whole = columns.amounts(cells[place.labels.index("original amount")], comma)
+        amounts = [one if two is None else two for one, two in zip(whole, amounts, strict=True)]
     return (
         Table(
             place,
@@ -205,13 +216,13 @@ def _table(place: Layout, kind: str, told: dict[str, Any]) -> tuple[Table, list[
     )
 
 
-def _sided(debits: Sequence[int | None], credits: Sequence[int | None]) -> list[int | None]:
+def _sided(debits: Sequence[int | None], others: Sequence[int | None]) -> list[int | None]:
     """Debit less credit."""
-    debits = debits or [None] * len(credits)
-    credits = credits or [None] * len(debits)
+    debits = debits or [None] * len(others)
+    others = others or [None] * len(debits)
     return [
         None if debit is None and credit is None else (debit or 0) - (credit or 0)
-        for debit, credit in zip(debits, credits, strict=True)
+        for debit, credit in zip(debits, others, strict=True)
     ]
 
 
@@ -226,7 +237,9 @@ def _day_first(
         inside = [_inside(columns.days(dates, first), place) for first in (True, False)]
         if inside[0] != inside[1]:
             return inside[0], False
-    terms = [_terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)]
+    terms = [
+        _terms(columns.days(dates, first), columns.days(due, first)) for first in (True, False)
+    ]
     if due and terms[0] != terms[1]:
         return terms[0] > terms[1], False
     system = layout.system(place)
@@ -276,7 +289,11 @@ def _amount_is_open(place: Layout) -> bool:
     """Whether the amounts are only what is still open."""
     if place.buckets:
         return True
-    return "amount" not in place.fields and "debit" not in place.fields and "credit" not in place.fields
+    return (
+        "amount" not in place.fields
+        and "debit" not in place.fields
+        and "credit" not in place.fields
+    )
 
 
 def _coverage(table: Table, kind: str) -> str:
@@ -345,7 +362,9 @@ def _warnings(
             f" {_plain(signed)}."
         )
     if len(found) > 1:
-        others = ", ".join(f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet)
+        others = ", ".join(
+            f"“{sheet.title}”" for at, sheet in enumerate(found) if at != place.sheet
+        )
         warnings.append(f"Only the sheet “{found[place.sheet].title}” is read; not read: {others}.")
     if "type" not in place.fields and not layout.kinds(place):
         words = KIND_WORDS[table.default_kind] if table.default_kind else "transactions"
@@ -356,6 +375,11 @@ def _warnings(
             f"A spreadsheet has shortened {len(mangled):,} long numbers, like {mangled[0]}; they"
             " can't be restored. Export the report again and don't open it in between."
         )
+    if place.known is None and "reference" not in place.fields:
+        questions.append("No column was found that holds the number.")
+    if place.known is None and _amount_is_open(place) and not place.buckets:
+        questions.append("No column was found that holds the amount, only what is open.")
+    warnings += [one for one in questions if one not in warnings]
     reasons = rows.skipped(table)
     for reason, words in (
         ("no transaction type", "without the kind of transaction"),

@@ -58,7 +58,7 @@ FIELDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is no document of the entity: where it stands, why it is left out, what it says."""
+    """A row that is no document of the entity: where it stands, why it is none, what it says."""
 
     row: int
     reason: str
@@ -108,17 +108,13 @@ class Report:
     headings: Sequence[str]
     preview: Sequence[Sequence[str]]
 
-
     def told(self) -> dict[str, object]:
         """The report as JSON can hold it: amounts as decimal texts, days in ISO form."""
-        columns = ["row", "type", "reference", "party", "date", "amount", "open_balance", "currency"]
-        documents = []
-        for values in self.documents[columns].itertuples(index=False):
-            one = values._asdict()
-            one["date"] = one["date"].isoformat() if one["date"] else ""
-            for name in ("amount", "open_balance"):
-                one[name] = exact(None if pd.isna(one[name]) else int(one[name]))
-            documents.append(one)
+        documents = self.documents.drop(columns="also")
+        documents["date"] = [day.isoformat() if day else "" for day in documents["date"]]
+        for name in ("amount", "open_balance"):
+            amounts = documents[name].astype(object)
+            documents[name] = [exact(None if pd.isna(one) else int(one)) for one in amounts]
         return {
             "system": self.system,
             "report": self.report,
@@ -132,7 +128,7 @@ class Report:
             "rows_read": self.rows_read,
             "used": self.used,
             "skipped": dict(self.skipped),
-            "documents": documents,
+            "documents": documents.to_dict("records"),
             "documents_total": exact(self.documents_total),
             "control_total": exact(self.control_total),
             "file_total": exact(self.file_total),

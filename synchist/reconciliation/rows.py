@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from synchist.reconciliation import vocabulary
-from synchist.reconciliation.layout import STAMP, Layout
+from synchist.reconciliation.layout import STAMP, Layout, kinds
 from synchist.reconciliation.vocabulary import (
     BUCKET,
     CREDITS,
@@ -32,6 +32,7 @@ TYPE_WORDS = {
 
 _TOTAL = re.compile(r"\s*(grand |report )?totals?\s*:?\s*", re.IGNORECASE)
 _SUBTOTAL = re.compile(r"\s*(sub)?total(\s*-\s*|\s+for\s+|\s*:\s*|\s+)\S.*", re.IGNORECASE)
+_SUBTOTAL_NAME = re.compile(r"^total(\s*-\s*|\s+for\s+|\s*:\s*|\s+)", re.IGNORECASE)
 _BALANCE = re.compile(
     r"\s*((beginning|opening|closing|ending) balance|balance (brought |carried )?forward"
     r"|net movement|net change|percentage of total|% of total).*",
@@ -87,6 +88,7 @@ class Table:
     groups: list[str] = field(default_factory=list)
     file_total: int | None = None
     headings: list[str] = field(default_factory=list)
+    ended: frozenset[str] = frozenset()
 
     @property
     def first(self) -> int:
@@ -127,18 +129,18 @@ def text_of(cell: Any) -> str:
 def classify(table: Table) -> None:
     """Say of each row what it is."""
     typed = "type" in table.layout.fields
-    kind_of = {cell: type_of(cell) for cell in set(table.of("type"))} if typed else {}
-    kinds = [kind_of[cell] for cell in table.of("type")] if typed else []
-    heading = list[str]()
-    width = len(table.columns)
+    kind_of = {cell: _kind(table, cell) for cell in set(table.of("type"))} if typed else {}
+    typed_as = [kind_of[cell] for cell in table.of("type")] if typed else []
+    heading, totals = list[str](), 0
+    table.ended = _ended(table)
     for index, when in enumerate(table.dates):
-        kind = kinds[index] if typed else table.default_kind or None
+        kind = typed_as[index] if typed else table.default_kind or None
         if when is not None and kind is not None and table.amounts[index] is not None:
             table.reasons.append(None)
             table.kinds.append(kind)
             table.groups.append(heading[-1] if heading else "")
             continue
-        reason, label = _undocumented(table, index, width)
+        reason, label = _undocumented(table, index)
         if reason == "group heading":
             heading.append(label)
             table.headings.append(label)
@@ -147,10 +149,33 @@ def classify(table: Table) -> None:
             ended = next((i for i, one in enumerate(heading) if one and one in label), None)
             heading = heading[:ended] if ended is not None else heading[:-1]
         elif reason == "total":
+            totals += 1
             table.file_total = _own_total(table, index)
         table.reasons.append(reason)
         table.kinds.append(kind or "")
         table.groups.append(heading[-1] if heading else "")
+    if totals > 1:  # one for each group, as under every check: none is that of the report
+        table.file_total = None
+
+
+_OF_VENDORS = {"invoice": "bill", "invoice_payment": "bill_payment", "credit memo": "vendor credit"}
+
+
+def _kind(table: Table, cell: Any) -> str | None:
+    """What a type stands for; among payables an invoice is a bill, and a payment one of a bill."""
+    kind = type_of(cell)
+    payables = set(kinds(table.layout)) <= set(PAYABLES) and kinds(table.layout)
+    return _OF_VENDORS.get(kind, kind) if kind and payables else kind
+
+
+def _ended(table: Table) -> frozenset[str]:
+    """The names of groups that end with a subtotal."""
+    found = set()
+    for column in table.columns[:3]:
+        for cell in column:
+            if isinstance(cell, str) and cell[:8].strip().lower().startswith("total"):
+                found.add(_SUBTOTAL_NAME.sub("", " ".join(cell.split())))
+    return frozenset(found)
 
 
 def _own_total(table: Table, index: int) -> int | None:
@@ -163,7 +188,7 @@ def _own_total(table: Table, index: int) -> int | None:
     return table.file_total if found is None else found
 
 
-def _undocumented(table: Table, index: int, width: int) -> tuple[str | None, str]:
+def _undocumented(table: Table, index: int) -> tuple[str | None, str]:
     """Why a row is no transaction, and the text that says so."""
     cells = [column[index] for column in table.columns]
     told = [(place, text_of(cell)) for place, cell in enumerate(cells) if said(cell)]
@@ -174,7 +199,9 @@ def _undocumented(table: Table, index: int, width: int) -> tuple[str | None, str
     if any(_TOTAL.fullmatch(text) for text in texts):
         return "total", label
     if _SUBTOTAL.fullmatch(label) and table.dates[index] is None:
-        return "subtotal", label
+        # A company may be called Total Freight: its heading has no sums beside it.
+        alone = len(told) == 1 and label in table.ended
+        return ("group heading" if alone else "subtotal"), label
     if any(_BALANCE.fullmatch(text) for text in texts[:3]):
         return "balance", label
     if STAMP.fullmatch(label) and len(told) <= 2:
@@ -189,7 +216,9 @@ def _undocumented(table: Table, index: int, width: int) -> tuple[str | None, str
             return "no amount", label
         return "no transaction type", label
     if len(told) == 1 or _is_heading(table, index, told):
-        return ("note" if len(label) > 120 else "group heading"), label
+        below = bool(table.reasons) and table.reasons[-1] == "group heading"
+        nameless = len(label) > 120 or (below and bool(table.ended) and label not in table.ended)
+        return ("note" if nameless else "group heading"), label
     if table.amounts[index] is None and table.opens[index] is None:
         return "note", label
     place = table.layout.fields.get("date", 0)
@@ -249,7 +278,10 @@ def is_ledger(table: Table) -> bool:
     layout = table.layout
     if layout.known is not None:
         return layout.known.ledger
-    return "account" in layout.fields and "debit" in layout.fields
+    named = "party" in layout.fields
+    if "balance" in layout.labels and named and table.headings and not _bucketed(table):
+        return True
+    return "account" in layout.fields and "debit" in layout.fields and named
 
 
 def control_lines(table: Table, kinds: Sequence[str]) -> list[int]:
@@ -275,7 +307,15 @@ def documents(table: Table, kind: str) -> Documents:
                 table.reasons[index] = _other(table.kinds[index])
     layout = table.layout
     if "main_line" in layout.fields and any(text_of(one) == "*" for one in table.of("main_line")):
-        mine = _kept(table, mine, {i for i, one in enumerate(table.of("main_line")) if text_of(one) == "*" or text_of(one).lower() in ("yes", "true")})
+        mine = _kept(
+            table,
+            mine,
+            {
+                i
+                for i, one in enumerate(table.of("main_line"))
+                if text_of(one) == "*" or text_of(one).lower() in ("yes", "true")
+            },
+        )
         groups = [[index] for index in mine]
     elif is_ledger(table):
         control = set(control_lines(table, (kind,)))
@@ -290,7 +330,9 @@ def documents(table: Table, kind: str) -> Documents:
 
 
 def _other(kind: str) -> str:
-    return {"invoice_payment": "payment"}.get(kind, kind.replace("_", " ")) if kind in KINDS else kind
+    return (
+        {"invoice_payment": "payment"}.get(kind, kind.replace("_", " ")) if kind in KINDS else kind
+    )
 
 
 def _kept(table: Table, mine: list[int], keep: set[int]) -> list[int]:
@@ -347,7 +389,9 @@ def _named_within(table: Table) -> list[str]:
     `Name, text` or the code of the account."""
     labels = table.layout.labels
     if "source" in labels and "description" in labels:
-        return [text_of(cell).split(" - ")[0] for cell in table.columns[labels.index("description")]]
+        return [
+            text_of(cell).split(" - ")[0] for cell in table.columns[labels.index("description")]
+        ]
     if "je #" in labels and "comment" in labels:
         return [text_of(cell).split(", ")[0] for cell in table.columns[labels.index("comment")]]
     if "account" in labels and {"net", "gross"} <= set(labels):
@@ -357,15 +401,18 @@ def _named_within(table: Table) -> list[str]:
 
 def _grouped_by_other(table: Table, own: Sequence[str]) -> bool:
     """Whether the headings are ageing buckets or accounts, and no parties."""
-    headings = table.headings
-    if headings and sum(bool(BUCKET.fullmatch(one)) for one in headings) * 2 >= len(headings):
+    if _bucketed(table):
         return True
     place = table.layout.fields.get("party")
-    named = sum(
-        bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None
-    )
+    named = sum(bool(own[index]) for index, reason in enumerate(table.reasons) if reason is None)
     # A column of names with a few blanks: the headings are something else.
     return place is not None and named > 0
+
+
+def _bucketed(table: Table) -> bool:
+    """Whether the groups are ageing buckets."""
+    buckets = sum(bool(BUCKET.fullmatch(one)) for one in table.headings)
+    return buckets > 0 and buckets * 2 >= len(table.headings)
 
 
 def _made(table: Table, kind: str, groups: Sequence[Sequence[int]]) -> Documents:
@@ -401,10 +448,20 @@ def _absolute(amount: int | None) -> int | None:
     return None if amount is None else abs(amount)
 
 
+_APPLIED = frozenset(
+    ["amount applied", "applied amount", "applied", "amount allocated", "allocated", "invoice paid",
+     "paid to invoice", "applied to invoice"]
+)  # fmt: skip
+
+
 def total_repeats(table: Table) -> bool:
     """Whether each line of a document repeats the total of the whole."""
     label = table.layout.label("amount")
-    return table.layout.lines_of and ("total" in label or "gross" in label or label == "invoice amount")
+    if label in ("payment amount", "payment total", "check amount", "cheque amount"):
+        return bool(_APPLIED & set(table.layout.labels))
+    return table.layout.lines_of and (
+        "total" in label or "gross" in label or label == "invoice amount"
+    )
 
 
 def _sum_of(table: Table, rows: Sequence[int]) -> int:

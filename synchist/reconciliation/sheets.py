@@ -28,7 +28,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 SPREADSHEET = "{urn:schemas-microsoft-com:office:spreadsheet}"
 
-PASSWORD = "{} is protected by a password. Save it without one."
+PROTECTED = "{} is protected by a password. Save it without one."
 BROKEN = "{} is a broken workbook. Open it in Excel and save it again."
 
 
@@ -79,7 +79,7 @@ def _trimmed(name: str, rows: list[list[Any]]) -> list[list[Any]]:
 
 
 def _said(cell: Any) -> bool:
-    return not isinstance(cell, str) or bool(cell) and not cell.isspace()
+    return not isinstance(cell, str) or (bool(cell) and not cell.isspace())
 
 
 # ---------------------------------------------------------------- text
@@ -91,10 +91,11 @@ def _text(name: str, content: bytes) -> list[Sheet]:
     delimiter = max(",;\t|", key=lambda sign: sum(line.count(sign) for line in head))
     csv.field_size_limit(1_000_000)
     rows = []
+    guarded = '="' in text
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for cells in reader:
-            rows.append(cells)
+            rows.append(list(map(_unguarded, cells)) if guarded else cells)
             if len(rows) > MOST_ROWS + 1_000:  # some may be blank
                 break
     except csv.Error:
@@ -102,6 +103,11 @@ def _text(name: str, content: bytes) -> list[Sheet]:
             f"{name} can't be read from line {reader.line_num:,} on. Export it again."
         ) from None
     return [Sheet("", rows)]
+
+
+def _unguarded(cell: str) -> str:
+    """What stands in `="00071234"`, by which a spreadsheet is kept from making it a number."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
 
 
 def _decoded(name: str, content: bytes) -> str:
@@ -131,10 +137,10 @@ def _workbook(name: str, content: bytes) -> list[Sheet]:
             found.append(Sheet(title, values_of(rows, formulas.get(title, {}))))
         return found
     except PasswordError:
-        raise UnreadableFile(PASSWORD.format(name)) from None
+        raise UnreadableFile(PROTECTED.format(name)) from None
     except (CalamineError, ValueError, KeyError, IndexError, OSError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
-            raise UnreadableFile(PASSWORD.format(name)) from None
+            raise UnreadableFile(PROTECTED.format(name)) from None
         raise UnreadableFile(BROKEN.format(name)) from None
 
 
@@ -150,7 +156,7 @@ def _unpacks(name: str, content: bytes) -> dict[str, dict[tuple[int, int], str]]
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             for info in packed.infolist():
                 if info.flag_bits & 1:
-                    raise UnreadableFile(PASSWORD.format(name))
+                    raise UnreadableFile(PROTECTED.format(name))
                 with packed.open(info) as part:
                     unpacked = part.read(left + 1)
                 left -= len(unpacked)
@@ -218,7 +224,8 @@ def _xml(name: str, content: bytes) -> list[Sheet]:
     """The sheets of an XML Spreadsheet, as Excel wrote them in 2003 and NetSuite does."""
     found: list[Sheet] = []
     try:
-        for event, tag in iterparse(io.BytesIO(content), ("start", "end")):
+        # Entities that blow up are stopped by expat itself, or by the limits of this process.
+        for event, tag in iterparse(io.BytesIO(content), ("start", "end")):  # noqa: S314
             if event == "start":
                 if tag.tag == f"{SPREADSHEET}Worksheet":
                     found.append(Sheet(tag.get(f"{SPREADSHEET}Name", ""), []))
@@ -263,6 +270,7 @@ class _Tables(HTMLParser):
         super().__init__()
         self.rows: list[list[Any]] = []
         self._inside = False
+        self._more = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A row or a cell begins."""
@@ -274,10 +282,7 @@ class _Tables(HTMLParser):
             self.rows[-1].append("")
             self._inside = True
             span = dict(attrs).get("colspan") or "1"
-            if span.isdecimal() and len(span) < 3:
-                self._more = int(span) - 1
-            else:
-                self._more = 0
+            self._more = int(span) - 1 if span.isdecimal() and len(span) < 3 else 0
 
     def handle_endtag(self, tag: str) -> None:
         """A cell ends; one that spans several columns leaves blank ones."""

@@ -81,19 +81,22 @@ def reports() -> tuple[Known, ...]:
         for title in one["titles"]
     ]
     found += [
-        Known(title, (), "", False, one["is"]) for one in _words()["wrong"] for title in one["titles"]
+        Known(title, (), "", False, one["is"])
+        for one in _words()["wrong"]
+        for title in one["titles"]
     ]
     return tuple(sorted(found, key=lambda one: -len(one.title)))
+
+
+def signs() -> list[tuple[str, frozenset[str], int]]:
+    """What a file without a title is, the texts that say so, and how many of them it takes."""
+    return [(one["is"], frozenset(one["texts"]), one["needed"]) for one in _words()["signs"]]
 
 
 @cache
 def types() -> dict[str, str]:
     """What a transaction type is: one of `KINDS`, or the words for something else."""
-    return {
-        word: kind
-        for kind, words in _words()["types"].items()
-        for word in words
-    }
+    return {word: kind for kind, words in _words()["types"].items() for word in words}
 
 
 def type_of(cell: Any) -> str | None:
@@ -112,9 +115,10 @@ def type_of(cell: Any) -> str | None:
 
 
 BUCKET = re.compile(
-    r"(current|not (yet )?due|older|<\s*1 month|\d months?|\d+\s*-\s*\d+( days?)?( past due| overdue)?"
-    r"|[<>]\s*\d+( days?)?|\d+\s*\+( days?)?|\d+ (or more|and over|and above|& over|or over)"
-    r"( days?)?( past due| overdue)?|over \d+( days?)?( past due)?|\d+ days?( past due)?"
+    r"(current|not (yet )?due|older|<\s*1 month|\d months?"
+    r"|\d+\s*-\s*\d+( days?)?( past due| overdue)?|[<>]\s*\d+( days?)?|\d+\s*\+( days?)?"
+    r"|\d+ (or more|and over|and above|& over|or over)( days?)?( past due| overdue)?"
+    r"|over \d+( days?)?( past due)?|\d+ days?( past due)?"
     r"|past due|1 - 30|91 and over|no due date)",
     re.IGNORECASE,
 )

@@ -7,11 +7,12 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from synchist import queries
+from synchist.child import UnreadableFile
 from synchist.entities import BY_KEY
 from synchist.loading import evidence
 from synchist.loading.child import read_upload
 from synchist.loading.evidence import Found, Numbered
-from synchist.loading.files import Line, UnreadableFile
+from synchist.loading.files import Line
 from synchist.queries import Ticked
 from synchist.ui import viewer
 from synchist.ui.wording import counted, plain
