@@ -4,7 +4,17 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from benchmarks import causes, changes, databases, exports, load, pages, queries, records
+from benchmarks import (
+    causes,
+    changes,
+    databases,
+    exports,
+    load,
+    pages,
+    queries,
+    reconciliation,
+    records,
+)
 from benchmarks.databases import KINDS, SMALL, Database
 from benchmarks.measure import Figure, save, table
 
@@ -14,6 +24,7 @@ GROUPS: dict[str, Callable[[Database, Database], Iterator[Figure]]] = {
     "causes": causes.measure,
     "records": records.measure,
     "exports": exports.measure,
+    "reconciliation": reconciliation.measure,
     "pages": pages.measure,
     "load": load.measure,
 }

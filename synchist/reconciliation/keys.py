@@ -21,9 +21,9 @@ KINDS: Mapping[str, str] = {
 }
 """The columns of a record that hold a key, the best first, and how a match by them is named."""
 
-EXACT, WRITTEN, MEMO, LOOSE = range(4)
+EXACT, WRITTEN, MEMO, BARE, LOOSE = range(5)
 """How a line gives a key: as it stands; with another prefix, punctuation or zeros; among other
-words; as bare digits where the TMS has letters before them, or the other way round."""
+words; as digits alone where the other side has letters before them; with other letters."""
 
 MOST = 100
 """Pairs that one key may give. A key that more lines and records share tells them not apart."""
@@ -33,6 +33,7 @@ _PREFIX = (
 )
 _BEFORE = " 0ABCDEFGHIJKLMNOPQRSTUVWXYZ#-_./:"
 _NULL = pa.scalar(None, pa.large_string())
+_PREFIXES = rf"^[^A-Z0-9]*(?:{_PREFIX}(?:[^A-Z0-9]*(?:NO|NUM|NR))?[^A-Z0-9]+)*(?:{_PREFIX}([0-9]))?"
 _MANGLED = r"^[0-9](\.[0-9]+)?E\+[0-9]+$"
 """What a spreadsheet makes of a long number: the digits are lost."""
 
@@ -97,6 +98,11 @@ class Keys:
         }
         self._line_party, self._record_party = line_party, record_party
 
+    @property
+    def numbered(self) -> Flags:
+        """Which lines have a number of their own."""
+        return _flags(pc.is_valid(self._reference.digits))
+
     def exact(self) -> Edges:
         """Where the reference is, in any case, the one of the books or the number of the TMS."""
         lines, parts = np.arange(len(self._reference)), [NONE]
@@ -104,7 +110,8 @@ class Keys:
             left, right = _codes(self._reference.keys, self._of[kind].keys)
             at, to, group = self._paired(lines, left, None, right)
             form, length = np.full(len(at), EXACT), self._reference.lengths[at]
-            parts.append(Edges(at, to, np.full(len(at), kind), form, length, group))
+            edges = Edges(at, to, np.full(len(at), kind), form, length, group)
+            parts.append(edges.only(length > 0))
         return Edges.of(*parts)
 
     def near(self, free_lines: Flags, free_records: Flags) -> Edges:
@@ -112,16 +119,15 @@ class Keys:
         lines, records = np.flatnonzero(free_lines), np.flatnonzero(free_records)
         everywhere = np.arange(len(self._reference))
         owners, tokens = self._tokens(lines)
+        form = np.repeat((WRITTEN, MEMO), (len(lines), len(owners)))
+        owners, texts = np.concatenate((lines, owners)), self._reference.take(lines).and_(tokens)
         parts = [NONE]
         for kind, theirs in self._of.items():
-            of_free = self._reference.take(lines)
-            parts.append(self._same_digits(lines, of_free, None, theirs, kind, WRITTEN))
-            parts.append(self._same_digits(owners, tokens, None, theirs, kind, MEMO))
+            parts.append(self._same_digits(owners, texts, form, None, theirs, kind))
             if kind < 2:
-                its = theirs.take(records)
-                parts.append(
-                    self._same_digits(everywhere, self._reference, records, its, kind, WRITTEN)
-                )
+                its, as_number = theirs.take(records), np.full(len(everywhere), WRITTEN)
+                ours = self._reference
+                parts.append(self._same_digits(everywhere, ours, as_number, records, its, kind))
         return Edges.of(*parts)
 
     def distinctive(self, edges: Edges) -> Flags:
@@ -134,7 +140,13 @@ class Keys:
         return found
 
     def _same_digits(
-        self, lines: Ints, ours: "_Texts", records: Ints | None, its: "_Texts", kind: int, form: int
+        self,
+        lines: Ints,
+        ours: "_Texts",
+        form: Ints,
+        records: Ints | None,
+        its: "_Texts",
+        kind: int,
     ) -> Edges:
         """However a number is written, its digits are the same: join by them, then look."""
         left, right = _codes(ours.digits, its.digits)
@@ -144,11 +156,11 @@ class Keys:
         one, other = ours.keys.take(pa.array(at)), its.keys.take(pa.array(to))
         core, its_core = _core(one), _core(other)
         same = _flags(pc.equal(one, other)) | _flags(pc.equal(core, its_core))
-        bare = _flags(pc.or_(_is_bare(core), _is_bare(its_core)))
         record = to if records is None else records[to]
-        forms = np.where(same, form, LOOSE)
+        bare = _flags(pc.or_(pc.ascii_is_decimal(core), pc.ascii_is_decimal(its_core)))
+        forms = np.where(same, form[at], np.where(bare, BARE, LOOSE))
         edges = Edges(lines[at], record, np.full(len(at), kind), forms, ours.lengths[at], group)
-        return edges.only(same | (bare & (form == WRITTEN)))
+        return edges.only(same | (form[at] == WRITTEN))
 
     def _paired(
         self, lines: Ints, left: Ints, records: Ints | None, right: Ints
@@ -196,32 +208,44 @@ class Keys:
 
 
 class _Texts:
-    """Numbers as they are written, in capitals, and their digits; what can be no key is missing.
+    """Numbers in capitals, and their digits; these are missing where it can be no key.
 
     A key has a digit other than 0, and is not what a spreadsheet has made of a long number.
     """
 
-    def __init__(self, keys: pa.Array) -> None:
-        self.digits = _digits(keys)
-        self.keys = pc.if_else(pc.is_valid(self.digits), keys, _NULL)
+    def __init__(self, keys: pa.Array, digits: pa.Array | None = None) -> None:
+        self.keys = keys
+        self.digits = _digits(keys) if digits is None else digits
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def lengths(self) -> Ints:
+        """How many digits they have, 0 for no key."""
         return _ints(pc.utf8_length(self.digits).fill_null(0))
 
     def take(self, places: Ints) -> "_Texts":
         """Those of them."""
-        return _Texts(self.keys.take(pa.array(places)))
+        chosen = pa.array(places)
+        return _Texts(self.keys.take(chosen), self.digits.take(chosen))
+
+    def and_(self, others: "_Texts") -> "_Texts":
+        """These and then the others."""
+        keys = pa.concat_arrays([self.keys, others.keys])
+        return _Texts(keys, pa.concat_arrays([self.digits, others.digits]))
 
 
 def _upper(texts: "pd.Series[Any]") -> pa.Array:
-    array = pa.array(texts, pa.large_string(), from_pandas=True)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return pc.utf8_upper(pc.utf8_trim_whitespace(array))
+    return pc.utf8_upper(pc.utf8_trim_whitespace(texts_of(texts)))
+
+
+def texts_of(column: "pd.Series[Any]") -> pa.Array:
+    """A column of texts as Arrow has them, whatever pandas keeps them in."""
+    if column.isna().all():  # then it may be of any kind
+        return pa.nulls(len(column), pa.large_string())
+    array = pa.array(column, pa.large_string(), from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _digits(texts: pa.Array) -> pa.Array:
@@ -240,15 +264,9 @@ def _digits(texts: pa.Array) -> pa.Array:
 def _core(texts: pa.Array) -> pa.Array:
     """A key without prefix, punctuation, leading zeros and the .0 of a spreadsheet."""
     texts = pc.replace_substring_regex(texts, r"\.0+$", "")
-    texts = pc.replace_substring_regex(
-        texts, rf"^{_PREFIX}(?:[^A-Z0-9]*(?:NO|NUM|NR))?(?:[^A-Z0-9]+|([0-9]))", r"\1"
-    )
+    texts = pc.replace_substring_regex(texts, _PREFIXES, r"\1")
     texts = pc.replace_substring_regex(texts, "[^A-Z0-9]+", "")
-    return pc.utf8_ltrim(texts, "0")
-
-
-def _is_bare(core: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(core, "^[0-9]+$")
+    return pc.replace_substring_regex(texts, "^([A-Z]*)0+", r"\1")
 
 
 # ---------------------------------------------------------------- joins

@@ -36,8 +36,10 @@ def plain(name: str) -> str:
 
     `C10021 Kestrel Foods, Inc.` is `kestrel foods`.
     """
-    letters = unicodedata.normalize("NFKD", name.casefold().replace("&", " and "))
-    letters = "".join(one for one in letters if not unicodedata.combining(one))
+    letters = name.casefold().replace("&", " and ")
+    if not letters.isascii():
+        split = unicodedata.normalize("NFKD", letters)
+        letters = "".join(one for one in split if not unicodedata.combining(one))
     words = re.sub(r"[^\w\s]+", " ", letters.replace(".", "").replace("'", "")).split()
     while len(words) > 1 and (_LEGAL.fullmatch(words[-1]) or _CODE.fullmatch(words[-1])):
         words.pop()

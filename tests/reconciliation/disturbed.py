@@ -147,6 +147,9 @@ class _Books:
                     found.loc[rows.index, "number"] = [f"{1001 + n}" for n in range(len(rows))]
                 if place % 4 == 1:
                     found.loc[rows.index, "number"] = ["00" + one[-5:] for one in rows["number"]]
+        for place, (_, rows) in enumerate(found.groupby("party", sort=True)):
+            if place % 15 == 7:  # a flat rate
+                found.loc[rows.index, "amount"] = rng.choice((85_000, 120_000, 150_000))
         chosen = rng.sample(list(found.index[found["sync_status"] == 1]), len(found) // 100)
         found.loc[chosen, "closed_reason"] = CloseReason.WILL_NOT_SYNC.value
         found.loc[chosen, "sync_reference"] = None
@@ -163,15 +166,23 @@ class _Books:
                 self.export.missing.add(row["id"])
                 continue
             waiting.append(row)
-        pending = dict.fromkeys(range(len(waiting)))
-        for place in list(pending):
-            if place not in pending:
+        alike = defaultdict(list)
+        for row in waiting:
+            alike[row["party"], row["currency"]].append(row)
+        merged: set[int] = set()
+        for row in waiting:
+            if row["id"] in merged:
                 continue
-            del pending[place]
-            row, chance = waiting[place], rng.random()
-            near = self._near(row, [waiting[one] for one in pending]) if chance < 0.015 else []
+            merged.add(row["id"])
+            chance = rng.random()
+            others = alike[row["party"], row["currency"]] if chance < 0.015 else []
+            near = [
+                one
+                for one in others
+                if one["id"] not in merged and abs((one["date"] - row["date"]).days) <= 6
+            ][: rng.randint(1, 2)]
+            merged |= {one["id"] for one in near}
             if near:
-                pending = {one: None for one in pending if waiting[one] not in near}
                 self._merge([row, *near])
             elif chance < 0.035:
                 self.export.missing.add(row["id"])
@@ -263,16 +274,6 @@ class _Books:
         for amount in (part, document["amount"] - part):
             self._add(document | {"amount": amount}, ("split",), None, False)
         self.export.groups.append(("split", {first, first + 1}, {row["id"]}))
-
-    def _near(self, first: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One or two others of the same party and days."""
-        alike = [
-            row
-            for row in rows
-            if (row["party"], row["currency"]) == (first["party"], first["currency"])
-            and abs((row["date"] - first["date"]).days) <= 6
-        ]
-        return alike[: self._rng.randint(1, 2)]
 
     def _merge(self, several: list[dict[str, Any]]) -> None:
         document, _, _ = self._plain(several[0])
@@ -422,9 +423,10 @@ DISTURBANCES: dict[str, Callable[[Random, dict[str, Any]], bool]] = {
 def score(given: Export) -> pd.DataFrame:
     """How the matching did, by kind of disturbance.
 
-    Columns: `lines` (or groups, or records), `found` (paired with its record; without a number:
-    suggested alone; groups: a case with all of them and no other), `uncertain` (the right one is
-    among the candidates), `missed`, `wrong` (paired with another record, or in a false bucket).
+    Columns: `found` (paired with its record; without a number: suggested alone; groups: a case with
+    all of them and no other), `uncertain` (the right one is among the candidates), `missed`,
+    `misled` (only another record is suggested), `wrong` (paired with another record, or in a false
+    bucket).
     """
     result = match(given.documents, given.records, given.scope)
     return (
@@ -432,7 +434,7 @@ def score(given: Export) -> pd.DataFrame:
         .pivot_table(
             index=["what", "kind"], columns="outcome", values="count", aggfunc="sum", fill_value=0
         )
-        .reindex(columns=["found", "uncertain", "missed", "wrong"], fill_value=0)
+        .reindex(columns=["found", "uncertain", "missed", "misled", "wrong"], fill_value=0)
     )
 
 
@@ -459,7 +461,8 @@ def _outcomes(given: Export, result: pd.DataFrame) -> Iterator[tuple[str, str, s
             alone = len(case[0]) == len(case[1]) == 1 and not line.keyed
             outcome = "found" if alone else "uncertain"
         else:
-            outcome = "missed"
+            alone = len(case[0]) == len(case[1]) == 1
+            outcome = "misled" if alone else "missed"
         for kind in ("all", *line.kinds):
             yield kind, what, outcome, 1
     for kind, lines, ids in given.groups:
