@@ -470,6 +470,7 @@ reconciliation = Table(
     Column("documents_total", BigInteger, nullable=False, comment="the same of the documents"),
     Column("file_total", BigInteger, comment="the file's own"),
     Index(None, "at"),
+    Index(None, "sha256", "entity"),
     *_moments("at"),
     *_days("starts_on", "ends_on"),
 )
@@ -505,6 +506,7 @@ reconciliation_line = Table(
     Column("sync_status", SmallInteger),
     Column("sync_reference", String(100)),
     Column("closed_reason", String(40)),
+    Column("tms_status", String(40)),
     Index(None, "reconciliation_id", "bucket", "position"),
     *_days("booked_on", "record_date"),
     *_whole("difference", "amount", "open_balance", "record_amount"),

@@ -33,6 +33,9 @@ from synchist.status_changes import (
 )
 from synchist.statuses import CloseReason, SyncStatus
 
+VOIDED = "Voided"
+"""The TMS status of what should not be in the books."""
+
 
 class NotAcceptable(SynchistError):
     """Lines were chosen that say something else than that the books hold the same."""
@@ -69,15 +72,16 @@ class Acceptance:
 def acceptance(connection: Connection, identity: str, positions: Sequence[int]) -> Acceptance:
     """What accepting these lines would do.
 
-    Raises NoSuchReconciliation, and NotAcceptable unless each of them is a record that is not
-    Complete here while the books hold it with the same amount.
+    Raises NoSuchReconciliation, and NotAcceptable unless each of them is a record that is neither
+    Complete nor voided here while the books hold it with the same amount.
     """
     of = opened(connection, identity)
     chosen = lines(connection, of, Bucket.STATUS, positions=list(positions))
     chosen = chosen[acceptable(chosen)]
     if len(chosen) != len(set(positions)):
         raise NotAcceptable(
-            "Only records that the books hold with the same amount can be accepted. Tick others."
+            "Only records that the books hold with the same amount, and that are not voided, can be"
+            " accepted. Tick others."
         )
     rows = chosen.reset_index().to_dict("records")
     return Acceptance(
@@ -92,8 +96,9 @@ def acceptance(connection: Connection, identity: str, positions: Sequence[int]) 
 
 
 def acceptable(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Which lines say that the books hold the record with the same amount."""
-    same = frame["difference"].eq(0).fillna(False)
+    """Which lines say that the books hold the record with the same amount. One that is voided in
+    the TMS should not be there at all."""
+    same = frame["difference"].eq(0).fillna(False) & frame["tms_status"].ne(VOIDED)
     return same & frame["bucket"].eq(Bucket.STATUS.value) & frame["record_id"].notna()
 
 

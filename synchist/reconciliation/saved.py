@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from synchist.accounts import Actor, Principal, acting, record_access, viewing
 from synchist.currencies import to_decimal
-from synchist.db.engine import among, dialect_insert
+from synchist.db.engine import among, append, dialect_insert
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import (
     reconciliation,
@@ -34,9 +34,6 @@ from synchist.reconciliation.records import candidates
 from synchist.reconciliation.report import DECIMALS, Coverage, LeftOut, Report
 from synchist.roles import Role
 from synchist.statuses import SyncStatus
-
-LINES_AT_ONCE = 5_000
-"""So many lines are written at a time."""
 
 Progress = Callable[[float, str], object]
 """Told how far a comparison has come, from 0 to 1, and what it does now."""
@@ -158,7 +155,7 @@ _OF_DOCUMENT = {
 }
 _OF_RECORD = {
     **{name: name for name in ("version", "number", "sync_status", "sync_reference")},
-    "closed_reason": "closed_reason",
+    **{name: name for name in ("closed_reason", "tms_status")},
     "record_party": "party",
     "record_date": "date",
     "record_amount": "amount",
@@ -191,13 +188,7 @@ def _keep(
         columns[name] = _taken(documents[source], places.fillna(-1).astype("int64"))
     for name, source in _OF_RECORD.items():
         columns[name] = _taken(records[source], at)
-    names = ["reconciliation_id", *columns]
-    for start in range(0, len(matched), LINES_AT_ONCE):
-        some = [values[start : start + LINES_AT_ONCE] for values in columns.values()]
-        connection.execute(
-            insert(reconciliation_line),
-            [dict(zip(names, (identity, *row), strict=True)) for row in zip(*some, strict=True)],
-        )
+    append(connection, reconciliation_line, {"reconciliation_id": [identity] * len(at), **columns})
 
 
 def _taken(values: "pd.Series[Any]", places: Iterable[int]) -> list[Any]:
@@ -263,6 +254,14 @@ def latest(connection: Connection, limit: int = 15, offset: int = 0) -> list[Rec
     of = reconciliation.c
     rows = connection.execute(_kept().order_by(of.at.desc(), of.id).limit(limit).offset(offset))
     return [_reconciliation(row) for row in rows]
+
+
+def same_file(connection: Connection, entity: Entity, sha256: str) -> Reconciliation | None:
+    """The last comparison of this very file with records of this kind, if there is one."""
+    of = reconciliation.c
+    same = _kept().where(of.sha256 == sha256, of.entity == entity.key)
+    row = connection.execute(same.order_by(of.at.desc()).limit(1)).first()
+    return _reconciliation(row) if row else None
 
 
 def count(connection: Connection) -> int:
@@ -448,10 +447,11 @@ def lines(
     Returns a DataFrame indexed by `position`. Of the books: `sheet_row`, `type`, `reference`,
     `party`, `also`, `booked_on`, `amount`, `open_balance` (ten-thousandths) and `currency`. Of the
     TMS when it was compared: `record_id`, `version`, `number`, `record_party`, `record_date`,
-    `record_amount` (minor units), `record_currency`, `sync_status`, `sync_reference` and
-    `closed_reason`; and its `now_status`, `now_version` and `now_reason` at present. Also `bucket`,
-    `case`, `how`, `reason`, `difference` (ten-thousandths, books minus TMS), `confirmed_by` and
-    `confirmed_at`. Numbers and money are Int64, missing ones NA; days are dates or None.
+    `record_amount` (minor units), `record_currency`, `sync_status`, `sync_reference`,
+    `closed_reason` and `tms_status`; and its `now_status`, `now_version` and `now_reason` at
+    present. Also `bucket`, `case`, `how`, `reason`, `difference` (ten-thousandths, books minus
+    TMS), `confirmed_by` and `confirmed_at`. Numbers and money are Int64, missing ones NA; days are
+    dates or None.
     """
     statement = _lines(of).where(*_asked(of, bucket, search))
     statement = statement.order_by(*_FIRST.get(bucket, ()), _LINE.c.position)
@@ -487,6 +487,17 @@ def how_many(connection: Connection, of: Reconciliation, bucket: Bucket, search:
     """How many lines of a bucket match a search."""
     matching = select(func.count()).select_from(_FROM).where(*_asked(of, bucket, search))
     return connection.scalar(matching) or 0
+
+
+def changed(connection: Connection, of: Reconciliation, bucket: Bucket) -> int:
+    """Of how many lines of a bucket the record has changed since."""
+    record = of.entity.table.c
+    since = (
+        select(func.count())
+        .select_from(_FROM.join(of.entity.table, record.id == _side("record_id")))
+        .where(*_asked(of, bucket, ""), record.version != _side("version"))
+    )
+    return connection.scalar(since) or 0
 
 
 def on_charges(connection: Connection, of: Reconciliation, frame: pd.DataFrame) -> dict[int, str]:

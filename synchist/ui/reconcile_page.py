@@ -18,7 +18,7 @@ from synchist.reconciliation.mappings import Remembered
 from synchist.reconciliation.matching import Bucket, Scope
 from synchist.reconciliation.reading import read
 from synchist.reconciliation.report import Coverage, Reading, Report, Unmapped, WrongReport
-from synchist.ui import faults, mapping_form, reconciliation_view, viewer
+from synchist.ui import faults, mapping_form, places, reconciliation_view, viewer
 from synchist.ui.reconciliation_view import period
 from synchist.ui.wording import counted, figure, moment, plain
 
@@ -205,9 +205,23 @@ def _summary(entity: Entity, report: Report) -> None:
     )
     for warning in report.warnings:
         st.markdown(f":orange[:material/warning:] {plain(warning)}")
+    _compared_before(entity, report)
     if report.left_out:
         with st.expander(f"What was left out ({left:,})"):
             _left_out(report)
+
+
+def _compared_before(entity: Entity, report: Report) -> None:
+    with viewer.reading("look for the same file") as (connection, _):
+        before = saved.same_file(connection, entity, report.sha256)
+    if before is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":material/history: {plain(before.actor)} has compared this very file on"
+                f" {moment(before.at)}.",
+                width="content",
+            )
+            st.page_link(places.reconcile(), label="Open that", query_params={"id": before.id})
 
 
 def _totals(report: Report) -> str:

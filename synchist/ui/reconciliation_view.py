@@ -222,7 +222,8 @@ def _lines(of: Reconciliation, found: Mapping[Bucket, Counted]) -> None:
     if bucket is None:
         return
     one = found[bucket]
-    st.markdown(f"{_sentence(bucket, one)}  \n:small[:gray[{MEANS[bucket]}]]")
+    done = _done(of, bucket) if bucket in ACTIONS else ""
+    st.markdown(f"{_sentence(bucket, one)}{done}  \n:small[:gray[{MEANS[bucket]}]]")
     _page(of, bucket, search, one.rows)
 
 
@@ -238,6 +239,13 @@ def _sentence(bucket: Bucket, one: Counted) -> str:
     if bucket is Bucket.AMOUNT and one.difference:
         parts.append(f"books minus TMS **{_books(one.difference)}**")
     return " · ".join(parts)
+
+
+def _done(of: Reconciliation, bucket: Bucket) -> str:
+    """How many of the records have changed since: the work that is done, mostly."""
+    with viewer.reading("count what has changed since") as (connection, _):
+        changed = saved.changed(connection, of, bucket)
+    return f" · :green[{changed:,} changed since]" if changed else ""
 
 
 def _page(of: Reconciliation, bucket: Bucket, search: str, rows: int) -> None:
@@ -526,8 +534,8 @@ ICONS = {
     Bucket.UNCERTAIN: ":material/link:",
 }
 REFUSED = {
-    Bucket.STATUS: "That line can't be accepted: the amounts are not the same, or the record has"
-    " changed since. Compare the file again.",
+    Bucket.STATUS: "That line can't be accepted: the amounts are not the same, the record is voided"
+    " in the TMS, or it has changed since. Click its number to see what happened.",
     Bucket.NOT_IN_BOOKS: "Only what was Complete here and has not changed since can be sent back.",
 }
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from synchist.accounts import NotAllowed, NotSignedIn, Principal
 from synchist.db.engine import reading
 from synchist.db.tables import access_event, reconciliation_line
-from synchist.entities import ENTITIES, INVOICES, Entity
+from synchist.entities import BILLS, ENTITIES, INVOICES, Entity
 from synchist.history import load_events
 from synchist.reconciliation import decisions, saved
 from synchist.reconciliation.decisions import NotAcceptable, NotConfirmable
@@ -305,6 +305,34 @@ def test_only_the_same_amount_can_be_accepted(
     assert row(INVOICES, world.invoice["failed_twice"]) == before
     with reading() as connection:
         assert decisions.acceptable(saved.lines(connection, kept(identity))).sum() == 1
+
+
+def test_what_is_voided_here_should_not_be_there_and_is_not_accepted(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    record = world.invoice["failed"]
+    run(database, f"UPDATE invoice SET tms_status = 'Voided' WHERE id = {record}")
+    identity = compare(analyst, world, [like(world, "failed")])
+    assert records(identity, Bucket.STATUS) == {record}
+    with pytest.raises(NotAcceptable, match="not voided"):
+        accept(analyst, identity, place(identity, record))
+
+
+def test_the_same_file_and_what_has_changed_since_are_known(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    first = compare(analyst, world, [like(world, "failed"), like(world, "failed_twice")])
+    accept(analyst, first, place(first, world.invoice["failed"]))
+    with reading() as connection:
+        assert saved.changed(connection, kept(first), Bucket.STATUS) == 1
+        assert saved.changed(connection, kept(first), Bucket.AGREES) == 0
+    second = compare(analyst, world, [like(world, "failed")])
+    with reading() as connection:
+        found = saved.same_file(connection, INVOICES, "ab" * 32)
+        assert found is not None
+        assert found.id == second
+        assert saved.same_file(connection, BILLS, "ab" * 32) is None
+        assert saved.same_file(connection, INVOICES, "cd" * 32) is None
 
 
 def test_accepting_twice_changes_nothing_twice(

@@ -62,7 +62,10 @@ def test_every_line_is_there_with_both_sides(
     assert (agrees["Books: amount"], agrees["TMS: amount"], agrees["Difference"]) == (2100, 2100, 0)
     assert agrees["Books: open balance"] == 1.5
     (status,) = table(sheets["Status differs"])
-    assert (status["Status when compared"], status["Status now"]) == ("Failed", "Complete")
+    assert (status["Sync status when compared"], status["Sync status now"]) == (
+        "Failed",
+        "Complete",
+    )
     assert status["Books: date"].date() == day(80)
     (differs,) = table(sheets["Amount differs"])
     assert (differs["Difference"], differs["On which charges"]) == (-150, "Fuel surcharge -150.00")

@@ -110,6 +110,7 @@ def _reconciliations() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reconciliation")),
     )
     op.create_index("ix_reconciliation_at", name, ["at"])
+    op.create_index("ix_reconciliation_sha256_entity", name, ["sha256", "entity"])
 
 
 def _lines() -> None:
@@ -157,6 +158,7 @@ def _lines() -> None:
         sa.Column("sync_status", sa.SmallInteger(), nullable=True),
         sa.Column("sync_reference", sa.String(length=100), nullable=True),
         sa.Column("closed_reason", sa.String(length=40), nullable=True),
+        sa.Column("tms_status", sa.String(length=40), nullable=True),
         _day(name, "booked_on"),
         _day(name, "record_date"),
         _whole(name, "difference"),
