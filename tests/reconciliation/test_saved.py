@@ -307,6 +307,19 @@ def test_only_the_same_amount_can_be_accepted(
         assert decisions.acceptable(saved.lines(connection, kept(identity))).sum() == 1
 
 
+def test_only_the_same_amount_is_accepted_however_it_was_found(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    """Of a report of open items a part of the amount is enough for a match, and not for this."""
+    part = like(world, "failed", amount=5_000_000)
+    scope = Scope(Coverage.OPEN, day(120), day(0), amount_is_open=True)
+    identity = compare(analyst, world, [part], scope)
+    record = world.invoice["failed"]
+    assert records(identity, Bucket.STATUS) == {record}
+    with pytest.raises(NotAcceptable):
+        accept(analyst, identity, place(identity, record))
+
+
 def test_what_is_voided_here_should_not_be_there_and_is_not_accepted(
     database: Database, world: World, analyst: Principal
 ) -> None:
