@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp  ## prepare the database and serve the pages (PORT=8501, 
 	@$(BIN)/python -m synchist run --port $(PORT) $(if $(JOBS),--jobs)
 
 test: $(VENV)/test.stamp browser  ## run all tests (ARGS="-k filters" for some)
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/test.stamp  ## check style, types and the floors of the house
 	@$(BIN)/ruff check .

@@ -65,6 +65,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first: begun last, one of them would keep all others waiting."""
+    slow = {"ui", "faults", "soak", "web"}
+    items.sort(key=lambda item: item.path.parent.name not in slow)
+
+
 # ---------------------------------------------------------------- databases
 
 

@@ -87,7 +87,8 @@ def _layout(number: int, sheet: Sheet, payments: bool) -> Layout:
     width = max(map(len, sheet.rows), default=0)
     labels += [""] * (width - len(labels))
     if "open_balance" not in fields and "balance" in labels and _PAID & set(labels):
-        fields["open_balance"] = labels.index("balance")  # beside what was paid it is no running one
+        # Beside what was paid it is no running balance.
+        fields["open_balance"] = labels.index("balance")
     taken = set(fields.values())
     also = [
         place

@@ -119,11 +119,11 @@ def _learn(cases: Cases, times: int) -> bool:
     if not strange.any():
         return False
     party = pd.Series(cases.records.party[record[strange]]).groupby(lines.name[line[strange]])
-    told = party.agg(["min", "max", "size"])
-    told = told[(told["min"] == told["max"]) & (told["min"] >= 0) & (told["size"] >= times)]
-    for name, code in told["min"].items():
+    meant = party.agg(["min", "max", "size"])
+    meant = meant[(meant["min"] == meant["max"]) & (meant["min"] >= 0) & (meant["size"] >= times)]
+    for name, code in meant["min"].items():
         lines.party[lines.name == name] = code
-    return len(told) > 0
+    return len(meant) > 0
 
 
 def _differing(cases: Cases, judged: Judged) -> None:

@@ -12,7 +12,7 @@ SUGGESTED = (0, 3, 10)
 """Days between the dates for a suggestion by party and amount alone, one round after the other."""
 
 NEAREST = 12
-"""Candidates for a sum: those of the same party and currency that are nearest by date."""
+"""Candidates for a sum: those of the same party that are nearest by date."""
 
 LARGEST = 4
 """How many of them may add up."""
@@ -22,18 +22,13 @@ DAYS = 10
 
 AT_ONCE = 2_000
 
-EXACT = 2**50
-"""Amounts below this, some hundred billion, are added up."""
+TOO_MUCH = 2**56
+"""Amounts below this, some trillions, are added up."""
 
-_CHOICES = np.array(
-    [
-        [place in chosen for place in range(NEAREST)]
-        for size in range(1, LARGEST + 1)
-        for chosen in combinations(range(NEAREST), size)
-    ],
-    np.float64,
-)
-"""Every choice of candidates, the smallest first."""
+_CHOICES = {
+    size: np.array(list(combinations(range(NEAREST), size))) for size in range(1, LARGEST + 1)
+}
+"""Every choice of so many candidates."""
 
 _AROUND = np.arange(-(NEAREST // 2), NEAREST - NEAREST // 2)
 
@@ -104,56 +99,68 @@ def _add_up(
     cases: Cases, side: Side, targets: Ints, amount: Ints, other: Side, fewest: int
 ) -> None:
     """Find the parts of each target, `fewest` at least, among what is free on the other side."""
-    can = (side.datable & side.expected)[targets] & (amount < EXACT)
+    can = (side.datable & side.expected)[targets] & (amount < TOO_MUCH)
     targets, amount = targets[can], amount[can]
-    possible = (other.amount > 0) & (other.amount < EXACT)
+    possible = (other.amount > 0) & (other.amount < TOO_MUCH)
     parts = np.flatnonzero(other.free & other.datable & other.expected & possible)
-    for target, chosen in adding_up(
+    which, chosen = adding_up(
         (side.party[targets], side.day[targets], amount),
         (other.party[parts], other.day[parts], other.amount[parts]),
         fewest,
-    ):
-        one, several = targets[target], parts[chosen]
-        if cases.foreign(*((one, several) if side is cases.lines else (several, one))).any():
-            continue
-        if side.case[one] < 0:
-            side.case[one] = cases.open(1, UNCERTAIN, BY_SUM)[0]
-        other.case[several] = side.case[one]
-        cases.state[side.case[one]] = UNCERTAIN
+    )
+    one, several = targets[which], parts[chosen]
+    foreign = cases.foreign(*((one, several) if side is cases.lines else (several, one)))
+    fits = ~np.isin(one, one[foreign])
+    one, several = one[fits], several[fits]
+    new = np.unique(one[side.case[one] < 0])
+    side.case[new] = cases.open(len(new), UNCERTAIN, BY_SUM)
+    other.case[several] = side.case[one]
+    cases.state[side.case[one]] = UNCERTAIN
 
 
 def adding_up(
     targets: tuple[Ints, Ints, Ints], parts: tuple[Ints, Ints, Ints], fewest: int
-) -> Iterator[tuple[int, Ints]]:
-    """Each target that a choice of at least `fewest` parts adds up to, and the first such choice.
+) -> tuple[Ints, Ints]:
+    """Targets and parts that add up to them, by position, a row for each part.
 
-    Both are given as party codes, days and amounts, all of them known and amounts below `EXACT`;
-    the answer has positions in both. A part is used once. The work grows with the number of
-    targets alone.
+    Both are given as party codes, days and amounts: all known, more than 0, less than `TOO_MUCH`.
+    A target takes the first choice of at least `fewest` parts that fits, the smallest ones first;
+    a part is used once. The work grows with the number of targets alone.
     """
+    found: list[tuple[int, int]] = []
+    done, used = set[int](), set[int]()
+    for target, chosen in _hits(targets, parts, fewest):
+        if target not in done and used.isdisjoint(chosen):
+            done.add(target)
+            used.update(chosen)
+            found += [(target, one) for one in chosen]
+    which, several = np.array(found, np.int64).reshape(-1, 2).T
+    return which, several
+
+
+def _hits(
+    targets: tuple[Ints, Ints, Ints], parts: tuple[Ints, Ints, Ints], fewest: int
+) -> Iterator[tuple[int, list[int]]]:
+    """A target, and some of the parts nearest to it that add up to its amount."""
     part_party, part_day, part_amount = parts
     if not len(part_party):
         return
     order = np.lexsort((part_day, part_party))
-    choices = _CHOICES[_CHOICES.sum(axis=1) >= fewest]
     # One number for party and day, so that a party's nearest days stand beside each other.
     wide = 1 << 24
     place = part_party[order] * wide + part_day[order]
-    done, used = set[int](), set[int]()
     for start in range(0, len(targets[0]), AT_ONCE):
         party, day, amount = (one[start : start + AT_ONCE, None] for one in targets)
         around = np.searchsorted(place, party * wide + day) + _AROUND
-        candidates = order[np.clip(around, 0, len(order) - 1)]
-        fits = (around >= 0) & (around < len(order)) & (part_party[candidates] == party)
-        fits &= np.abs(part_day[candidates] - day) <= DAYS
-        enough = np.flatnonzero(fits.sum(axis=1) >= fewest)
-        fits, candidates = fits[enough], candidates[enough]
-        # What does not fit is too much for any sum. Floats multiply fast, and are exact so far.
-        amounts = np.where(fits, part_amount[candidates], EXACT).astype(np.float64)
-        hits = amounts @ choices.T == amount[enough]
-        for row, choice in np.argwhere(hits):
-            target, chosen = start + int(enough[row]), candidates[row][choices[choice] == 1]
-            if target not in done and used.isdisjoint(chosen.tolist()):
-                done.add(target)
-                used.update(chosen.tolist())
-                yield target, chosen
+        near = order[np.clip(around, 0, len(order) - 1)]
+        fits = (around >= 0) & (around < len(order)) & (part_party[near] == party)
+        fits &= (np.abs(part_day[near] - day) <= DAYS) & (part_amount[near] <= amount)
+        total = np.where(fits, part_amount[near], 0).sum(axis=1, keepdims=True)
+        hopeful = np.flatnonzero((fits.sum(axis=1) >= fewest) & (total >= amount)[:, 0])
+        amounts = np.where(fits, part_amount[near], TOO_MUCH)[hopeful]
+        for size in range(fewest, LARGEST + 1):
+            choices = _CHOICES[size]
+            sums = amounts[:, choices].sum(axis=2)
+            for row, choice in np.argwhere(sums == amount[hopeful]):
+                target = hopeful[row]
+                yield start + int(target), near[target][choices[choice]].tolist()

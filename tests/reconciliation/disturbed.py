@@ -121,6 +121,7 @@ class _Books:
         )
         self._document = entity in (INVOICES, BILLS)
         self._currency = rng.random() < 0.5
+        self._flat: set[Any] = set()
         self._system = COMPANIES[company - 1].system
         found = self._lived_in(found)
         self.export = Export(found, Scope(Coverage.ALL, start, end))
@@ -147,8 +148,9 @@ class _Books:
                     found.loc[rows.index, "number"] = [f"{1001 + n}" for n in range(len(rows))]
                 if place % 4 == 1:
                     found.loc[rows.index, "number"] = ["00" + one[-5:] for one in rows["number"]]
-        for place, (_, rows) in enumerate(found.groupby("party", sort=True)):
-            if place % 15 == 7:  # a flat rate
+        for place, (party, rows) in enumerate(found.groupby("party", sort=True)):
+            if place % 15 == 7:
+                self._flat.add(party)
                 found.loc[rows.index, "amount"] = rng.choice((85_000, 120_000, 150_000))
         chosen = rng.sample(list(found.index[found["sync_status"] == 1]), len(found) // 100)
         found.loc[chosen, "closed_reason"] = CloseReason.WILL_NOT_SYNC.value
@@ -206,6 +208,8 @@ class _Books:
         if row["party"] in self._renamed:
             document["party"] = self._renamed[row["party"]]
             kinds.append("renamed wholly")
+        if row["party"] in self._flat:
+            kinds.append("flat rate")
         if row["sync_status"] != 1:
             kinds.append("not Complete here")
         if document.pop("spoiled", False):
@@ -451,7 +455,9 @@ def _outcomes(given: Export, result: pd.DataFrame) -> Iterator[tuple[str, str, s
             continue
         row, case = rows[place], members[rows[place].case]
         paired = row.bucket in PAIRS
-        what = "with a number" if line.keyed else "without"
+        # Of many alike without a number nobody can tell which is which: counted apart.
+        alike = "flat rate" in line.kinds
+        what = "with a number" if line.keyed else "many alike" if alike else "without"
         if line.record is None:
             what = "foreign"
             outcome = "wrong" if paired else "uncertain" if case[1] else "found"
