@@ -35,7 +35,7 @@ def show(key: str, preview: Sequence[Sequence[str]], guess: Reading) -> Reading 
     `key` names the file: another file starts with its own guess.
     """
     width = max([len(row) for row in preview], default=0)
-    if not (guess.header or guess.columns):
+    if not guess.columns:
         guess = _guessed(preview, width, guess)
     _preview(preview, width)
     with st.container(horizontal=True):
@@ -79,7 +79,7 @@ def show(key: str, preview: Sequence[Sequence[str]], guess: Reading) -> Reading 
 def _guessed(preview: Sequence[Sequence[str]], width: int, guess: Reading) -> Reading:
     """What the first rows look like where no heading is known: a row of words alone above others,
     the first column of dates and the last one of amounts."""
-    header = next(
+    header = guess.header or next(
         (
             number
             for number, row in enumerate(preview[:-1], start=1)

@@ -128,7 +128,12 @@ def _uploaded(entity: Entity) -> Report | None:
     if found.remembered:
         who, at = plain(found.remembered.actor), moment(found.remembered.at)
         st.caption(f":material/history: Read as {who} said on {at} of files with these headings.")
-    with st.expander("Read it in another way", expanded=bool(report.unsure)):
+    if report.unsure and found.remembered is None and form not in st.session_state:
+        # A day and a month that are mixed up would be kept as evidence: not for us to guess.
+        st.warning("Say how the file is meant, then compare.", icon=":material/help:")
+        _ask(form, entity, report.preview, report.reading)
+        return None
+    with st.expander("Read it in another way"):
         _ask(form, entity, report.preview, report.reading)
     return report
 
@@ -204,6 +209,8 @@ def _summary(entity: Entity, report: Report) -> None:
         + _totals(report)
     )
     for warning in report.warnings:
+        if warning.startswith("The report's own total"):
+            continue  # said above, with the difference
         st.markdown(f":orange[:material/warning:] {plain(warning)}")
     _compared_before(entity, report)
     if report.left_out:

@@ -190,6 +190,22 @@ def test_a_file_that_nobody_can_read_is_asked_about_once(
     assert "of files with these headings" in desk.said
 
 
+def test_dates_that_could_be_read_in_two_ways_are_asked_about(
+    analyst_desk: Desk, tmp_path: Path
+) -> None:
+    desk = analyst_desk
+    path = tmp_path / "either.csv"
+    path.write_text("Date,Number,Customer,Amount\n03/04/2024,X-1,Nobody,10.00\n")
+    desk.open("/reconcile")
+    upload(desk, path)
+    assert "could be day/month or month/day" in desk.said
+    assert desk.page.get_by_role("button", name="Compare", exact=True).count() == 0
+    desk.choose("Dates", "Day first, 31/12/2026")
+    desk.click("Read it like this")
+    assert desk.page.get_by_role("button", name="Compare", exact=True).count() == 1
+    assert "could be day/month" not in desk.said
+
+
 def test_a_file_of_something_else_is_refused_in_a_sentence(
     analyst_desk: Desk, tmp_path: Path
 ) -> None:
