@@ -83,6 +83,13 @@ class Health:
         return None if ends is None else (ends - utc_now()).days
 
 
+def names(connection: Connection) -> dict[int, tuple[str, str]]:
+    """Name and system of every connection by id, in alphabetical order."""
+    of = connection_table.c
+    rows = connection.execute(select(of.id, of.name, of.system).order_by(of.name))
+    return {key: (name, system) for key, name, system in rows}
+
+
 def load_connections(connection: Connection) -> list[Health]:
     """Every connection, in alphabetical order."""
     rows = connection.execute(select(connection_table).order_by(connection_table.c.name))

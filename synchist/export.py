@@ -1,6 +1,9 @@
 """Excel files of what a list shows: the same query as the grid, typed cells, no formulas."""
 
 import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import pandas as pd
@@ -29,7 +32,7 @@ CUT = " … (cut: Excel holds no more)"
 EXCEL_BEGIN = date(1900, 1, 1)
 """The first day of Excel's calendar."""
 
-_FORMATS = {
+FORMATS = {
     # The third decimal shows only where a currency has one that is not 0.
     Kind.MONEY: "#,##0.00#",
     Kind.MOMENT: "yyyy-mm-dd hh:mm",
@@ -47,6 +50,17 @@ class TooManyRows(SynchistError):
         )
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet of a workbook: rows under their labels, and by label the width of each column in
+    characters and the format of those that have one."""
+
+    title: str
+    rows: pd.DataFrame | list[dict[str, object]]
+    widths: Mapping[str, float]
+    formats: Mapping[str, str] = field(default_factory=dict)
+
+
 def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[str, bytes]:
     """Everything that matches the filters, as an Excel file.
 
@@ -54,37 +68,71 @@ def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[st
     Export To Excel), TooManyRows, DatabaseUnavailable.
     """
     doing = f"export {entity.plural}"
+    with exporting(principal, doing) as (connection, actor):
+        frame = _load(connection, entity, filters)
+    columns = entity.shown(filters.status)
+    now = datetime.now(settings().zone)
+    sheet = Sheet(
+        entity.title,
+        _sheet(frame, columns),
+        {column.label: column.width / 7 for column in columns},
+        {column.label: FORMATS[column.kind] for column in columns if column.kind in FORMATS},
+    )
+    content = written([sheet, about(_about(entity, filters, frame, actor, now))])
+    recorded(principal, doing, f"{len(frame):,} rows: {filters.sentence(entity)}")
+    return f"{_name(entity, filters)} {now:%Y-%m-%d %H%M}.xlsx", content
+
+
+# ---------------------------------------------------------------- what every workbook shares
+
+
+@contextmanager
+def exporting(principal: Principal, doing: str) -> Iterator[tuple[Connection, Actor]]:
+    """A transaction for what an export reads, for a principal who may export.
+
+    Raises NotSignedIn, NotAllowed (also for holders of Hide Export To Excel), DatabaseUnavailable.
+    """
     with viewing(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
         if Role.HIDE_EXPORT in actor.roles:
             raise NotAllowed("Your account may not export. Ask an administrator if you need it.")
-        frame = _load(connection, entity, filters)
-    columns = entity.shown(filters.status)
-    sheet = _sheet(frame, columns)
-    now = datetime.now(settings().zone)
+        yield connection, actor
+
+
+def recorded(principal: Principal, doing: str, words: str) -> None:
+    """Record an export. A role that was taken away while the file was made refuses it here."""
+    with acting(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
+        record_access(connection, actor, "export", words)
+
+
+def about(facts: Iterable[tuple[str, object]]) -> Sheet:
+    """The sheet that says what the file is, to check the others by."""
+    rows: list[dict[str, object]] = [
+        {"What": what, "Value": text_of(value) if isinstance(value, str) else value}
+        for what, value in facts
+    ]
+    return Sheet("About", rows, {"What": 26.0, "Value": 90.0})
+
+
+def written(sheets: Sequence[Sheet]) -> bytes:
+    """The sheets as an Excel file. Every text is stored as text, never as a formula."""
     file = io.BytesIO()
-    titles = {column.label: column for column in columns}
     write_worksheets(
-        [(entity.title, sheet), ("About", _about(entity, filters, frame, actor, now))],
+        [(sheet.title, sheet.rows) for sheet in sheets],
         file,
         bold_headers=True,
-        freeze_panes={entity.title: {"row": 1, "col": 1}, "About": {"row": 1, "col": 0}},
-        autofilter={entity.title: True},
-        column_widths={
-            entity.title: {label: column.width / 7 for label, column in titles.items()},
-            "About": {"What": 26.0, "Value": 90.0},
+        freeze_panes={
+            sheet.title: {"row": 1, "col": 0 if sheet.title == "About" else 1} for sheet in sheets
         },
+        autofilter={sheet.title: True for sheet in sheets if sheet.title != "About"},
+        column_widths={sheet.title: dict(sheet.widths) for sheet in sheets},
         column_formats={
-            entity.title: {
-                label: Format().set_num_format(_FORMATS[column.kind])
-                for label, column in titles.items()
-                if column.kind in _FORMATS
+            sheet.title: {
+                label: Format().set_num_format(form) for label, form in sheet.formats.items()
             }
+            for sheet in sheets
         },
     )
-    with acting(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
-        words = f"{len(frame):,} rows: {filters.sentence(entity)}"
-        record_access(connection, actor, "export", words)
-    return f"{_name(entity, filters)} {now:%Y-%m-%d %H%M}.xlsx", file.getvalue()
+    return file.getvalue()
 
 
 def _load(connection: Connection, entity: Entity, filters: Filters) -> pd.DataFrame:
@@ -101,14 +149,14 @@ def _sheet(frame: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
         if column.kind in (Kind.TEXT, Kind.LONG_TEXT):
             # Cell by cell only where a text is too long: of many rows that takes a while.
             if _longest(shown[column.key]) > EXCEL_TEXT:
-                shown[column.key] = shown[column.key].map(_text, na_action="ignore")
+                shown[column.key] = shown[column.key].map(text_of, na_action="ignore")
             continue
         there = shown[column.key].dropna()
         if column.kind is Kind.DAY and min(there, default=EXCEL_BEGIN) < EXCEL_BEGIN:
-            shown[column.key] = shown[column.key].map(_dated, na_action="ignore")
+            shown[column.key] = shown[column.key].map(dated, na_action="ignore")
         elif column.kind is Kind.MOMENT and (there.dt.year < EXCEL_BEGIN.year).any():
             moments = shown[column.key].astype(object)
-            shown[column.key] = moments.map(_dated, na_action="ignore")
+            shown[column.key] = moments.map(dated, na_action="ignore")
     # The writer would append a named index as one more column.
     labels = {column.key: column.label for column in columns}
     return shown.rename(columns=labels).reset_index(drop=True)
@@ -120,12 +168,12 @@ def _longest(texts: pd.Series) -> int:
     return compute.max(lengths).as_py() or 0
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
     """A text as a cell can hold it. The writer stores every text as text, never as a formula."""
     return value if len(value) <= EXCEL_TEXT else value[: EXCEL_TEXT - len(CUT)] + CUT
 
 
-def _dated(value: date) -> date | str:
+def dated(value: date) -> date | str:
     """A day or moment as a cell can hold it: one before Excel's calendar, a slip of the pen, as
     text, where the writer would leave a blank."""
     return value if value.year >= EXCEL_BEGIN.year else str(value)
@@ -133,10 +181,10 @@ def _dated(value: date) -> date | str:
 
 def _about(
     entity: Entity, filters: Filters, frame: pd.DataFrame, actor: Actor, now: datetime
-) -> list[dict[str, object]]:
+) -> list[tuple[str, object]]:
     """Who exported what and when, and the sums per currency to check it by, as numbers."""
     facts: list[tuple[str, object]] = [
-        ("What", _text(filters.sentence(entity))),
+        ("What", filters.sentence(entity)),
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),
@@ -150,7 +198,7 @@ def _about(
             (f"Sum of synced amounts, {currency}", _sum(group["synced_amount"], str(currency))),
             (f"Synced amounts known, {currency}", f"{known.sum():,} of {len(group):,}"),
         ]
-    return [{"What": what, "Value": value} for what, value in facts]
+    return facts
 
 
 def _sum(minor: pd.Series, currency: str) -> float | None:

@@ -1,18 +1,21 @@
 """One record and everything that happened to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select
 
 from synchist.blocking import held_up
+from synchist.db.engine import among
 from synchist.db.tables import (
     TRACKED,
     attempt_line,
     charge_line,
     diagnosis,
     operation,
+    operation_item,
     problem,
     sync_event,
 )
@@ -29,7 +32,8 @@ class Event:
     `at` is when it happened, in UTC; `who` did `what`; `was` is the status before, None for the
     first event. `amount` and `synced_amount` are in minor units of `currency`. `error` is the exact
     text, where this event brought it, and `problem` what it means in a few words, once diagnosed.
-    `after_closing` names who had closed the record that a job attempted all the same.
+    `after_closing` names who had closed the record that a job attempted all the same. `booked_on`
+    is the date in the books where the person who closed it found it there.
     """
 
     at: datetime
@@ -47,6 +51,7 @@ class Event:
     note: str
     operation_id: str | None
     after_closing: str = ""
+    booked_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +160,13 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
 
 
 def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Charge, ...]:
+    return tuple(charges(connection, entity, [record_id]).get(record_id, ()))
+
+
+def charges(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[int, list[Charge]]:
+    """The charges of invoices or bills by record id; payments have none."""
     if entity.charge_lines is None:
-        return ()
+        return {}
     line = charge_line.c
     held = (
         select(attempt_line.c.amount)
@@ -165,12 +175,14 @@ def _charges(connection: Connection, entity: Entity, record_id: int) -> tuple[Ch
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(
-        select(line.description, line.amount, held)
-        .where(entity.charge_lines == record_id)
+    found: dict[int, list[Charge]] = {}
+    for record_id, *charge in connection.execute(
+        select(entity.charge_lines, line.description, line.amount, held)
+        .where(entity.charge_lines.in_(among(connection, ids)))
         .order_by(line.position, line.id)
-    )
-    return tuple(Charge(*row) for row in rows)
+    ):
+        found.setdefault(record_id, []).append(Charge(*charge))
+    return found
 
 
 def _holds_up(connection: Connection, entity: Entity, ids: list[int]) -> dict[int, Total]:
@@ -213,11 +225,20 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
             operation.c.action,
             operation.c.reason,
             operation.c.note,
+            operation_item.c.booked_on,
             problem.c.title,
             connection_table.c.name.label("connection"),
         )
         .outerjoin(connection_table, connection_table.c.id == sync_event.c.connection_id)
         .outerjoin(operation, sync_event.c.operation_id == operation.c.id)
+        .outerjoin(
+            operation_item,
+            and_(
+                operation_item.c.operation_id == sync_event.c.operation_id,
+                operation_item.c.entity == sync_event.c.entity,
+                operation_item.c.record_id == sync_event.c.record_id,
+            ),
+        )
         .outerjoin(
             diagnosis,
             and_(
@@ -278,6 +299,7 @@ def _event(row: Any, before: Any) -> Event:
         note=(row.note or "") if by_person else "",
         operation_id=row.operation_id if by_person else None,
         after_closing=after_closing,
+        booked_on=row.booked_on if by_person else None,
     )
 
 

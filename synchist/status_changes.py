@@ -7,9 +7,11 @@ another one, which leaves alone what was touched since.
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Date,
     Integer,
     String,
     and_,
@@ -73,11 +76,12 @@ class NotUndoable(SynchistError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What somebody found in the books: the reference there, and the amount in minor units of the
-    record's currency. An empty reference and no amount say nothing."""
+    """What somebody found in the books: the reference there, the amount in minor units of the
+    record's currency, and the date there. An empty reference, no amount and no date say nothing."""
 
     reference: str = ""
     amount: int | None = None
+    booked_on: date | None = None
 
     def __post_init__(self) -> None:
         if len(self.reference) > LONGEST_REFERENCE or not self.reference.isprintable():
@@ -161,6 +165,7 @@ def change_status(
                     selection[key],
                     at_risk=partial(_change_at_risk, connection, entity, change),
                     apply=partial(_move, connection, entity, identity, change, actor),
+                    evidence=change.evidence.get(key, {}),
                 )
         return receipt(connection, identity, just_done=begun)
 
@@ -298,7 +303,8 @@ def _digest(selection: Selection, change: Change) -> str:
     # Only where there is any, so that an operation begun before an upgrade is still known by it.
     if change.fixed or change.evidence or change.accepted:
         evidence = [
-            (key, record, found.reference, found.amount)
+            # The date likewise only where there is one.
+            (key, record, found.reference, found.amount, *map(str, filter(None, [found.booked_on])))
             for key, of in sorted(change.evidence.items())
             for record, found in sorted(of.items())
         ]
@@ -344,6 +350,7 @@ def _change(
     seen: Mapping[int, int],
     at_risk: Callable[[Sequence[int]], Collection[int]],
     apply: Callable[[Sequence[int]], None],
+    evidence: Mapping[int, Evidence] | None = None,
 ) -> None:
     """Sort the records into outcomes, change those that may be changed, store every outcome."""
     table = entity.table
@@ -376,9 +383,13 @@ def _change(
     outcomes = {key: outcome(key) for key in ids}
     if applied := [key for key, found in outcomes.items() if found is ItemOutcome.APPLIED]:
         apply(applied)
-    for found in set(outcomes.values()):
-        versions = {key: seen[key] for key, one in outcomes.items() if one is found}
-        _store_items(connection, entity, identity, versions, found)
+    alike: dict[tuple[ItemOutcome, date | None], dict[int, int]] = defaultdict(dict)
+    for key, found in outcomes.items():
+        # What is left as it was takes over nothing.
+        proof = (evidence or {}).get(key) if found is ItemOutcome.APPLIED else None
+        alike[found, proof.booked_on if proof else None][key] = seen[key]
+    for (found, booked_on), versions in alike.items():
+        _store_items(connection, entity, identity, versions, found, booked_on)
 
 
 def _change_at_risk(
@@ -407,19 +418,21 @@ def _store_items(
     identity: str,
     versions: Mapping[int, int],
     outcome: ItemOutcome,
+    booked_on: date | None,
 ) -> None:
-    """The records of one outcome, in one statement: row by row, ten thousand of them would take
-    as long as their update."""
+    """The records of one outcome and date in the books, in one statement: row by row, ten thousand
+    of them would take as long as their update."""
     row = paired(connection, versions)
     connection.execute(
         insert(operation_item).from_select(
-            ["operation_id", "entity", "record_id", "version_seen", "outcome"],
+            ["operation_id", "entity", "record_id", "version_seen", "outcome", "booked_on"],
             select(
                 literal(identity),
                 literal(entity.key),
                 cast(row.c.key, BigInteger),
                 cast(row.c.value, Integer),
                 literal(outcome.value),
+                literal(booked_on, Date),
             ),
         )
     )

@@ -27,10 +27,16 @@ from synchist.db.types import utc_now
 from synchist.entities import BILLS, INVOICES
 from synchist.filters import Filters
 from synchist.history import load_record
+from synchist.reconciliation import decisions, saved, workbook
+from synchist.reconciliation.mappings import remember
+from synchist.reconciliation.matching import Bucket, Scope
+from synchist.reconciliation.report import Coverage, Reading
 from synchist.roles import Role
 from synchist.status_changes import Change, change_status, undo
 from synchist.statuses import SyncStatus
 from tests.conftest import ROOT, Database, configured, sign_in
+from tests.reconciliation.desk import compare as reconcile
+from tests.reconciliation.desk import day, like, place, report
 from tests.ui.protocol import Tab, edits
 from tests.ui.stage import Stage
 from tests.world import World
@@ -193,6 +199,45 @@ def _administer(who: Principal, world: World, folder: Path) -> object:
     return login
 
 
+def _compare(who: Principal, world: World, folder: Path) -> object:
+    return reconcile(who, world, [like(world, "failed")])
+
+
+def _reconciled(world: World) -> tuple[str, int]:
+    """A reconciliation of somebody else's, and where a failed invoice stands in it."""
+    identity = reconcile(OPERATOR, world, [like(world, "failed", reference="")])
+    return identity, place(identity, world.invoice["failed"])
+
+
+def _open_reconciliation(who: Principal, world: World, folder: Path) -> object:
+    identity, _ = _reconciled(world)
+    with viewing(who, Role.ACCOUNTING_SYNC, "open a reconciliation") as (connection, _):
+        return len(saved.lines(connection, saved.opened(connection, identity)))
+
+
+def _confirm(who: Principal, world: World, folder: Path) -> object:
+    identity, at = _reconciled(world)
+    return decisions.confirm(who, identity, {at: at})
+
+
+def _accept(who: Principal, world: World, folder: Path) -> object:
+    """One of the failures that nobody has accepted yet."""
+    failures = ("failed", "failed_twice", "failed_old")
+    identity = reconcile(OPERATOR, world, [like(world, story) for story in failures])
+    with reading() as connection:
+        still = saved.lines(connection, saved.opened(connection, identity), Bucket.STATUS)
+    return decisions.accept(who, str(uuid4()), identity, [int(still.index[0])]).applied
+
+
+def _teach(who: Principal, world: World, folder: Path) -> object:
+    remember(who, "invoice", ["Wann"], Reading())
+    return True
+
+
+def _export_reconciliation(who: Principal, world: World, folder: Path) -> object:
+    return workbook.workbook(who, _reconciled(world)[0])[1]
+
+
 FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "list records": _list,
     "read a record": _read,
@@ -201,6 +246,12 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "read receipts": _receipts,
     "undo an operation": _undo,
     "export to Excel": _export,
+    "compare a file": _compare,
+    "open a reconciliation": _open_reconciliation,
+    "confirm what belongs together": _confirm,
+    "accept what the books hold": _accept,
+    "say how a file is read": _teach,
+    "export a reconciliation": _export_reconciliation,
     "load records": _load,
     "administer users": _administer,
 }
@@ -234,6 +285,9 @@ def _written() -> int | None:
 
 # ---------------------------------------------------------------- the pages' addresses
 
+RECONCILED = "5b0c7a52-6f0e-4a4e-9a55-000000000005"
+"""The reconciliation in the database behind the server."""
+
 PATHS = {
     "open Overview": "/",
     "open Invoices": "/invoices",
@@ -241,15 +295,28 @@ PATHS = {
     "open Bills": "/bills",
     "open Bill Payments": "/bill_payments",
     "open Causes": "/causes",
+    "open Reconcile": "/reconcile",
     "open Connections": "/connections",
     "open Operations": "/operations",
     "open Record": "/record?entity=invoices&id=1",
     "export to Excel": "/export/invoices.xlsx",
+    "export a reconciliation": f"/export/reconciliation/{RECONCILED}.xlsx",
 }
 
 
+@pytest.fixture(scope="module")
+def reconciled(served: str) -> None:
+    """A reconciliation of all invoices of a connection with a report that has none of them."""
+    with configured(served):
+        saved.compare(
+            OPERATOR, report([]), 1, Scope(Coverage.UNKNOWN, day(400), day(0)), identity=RECONCILED
+        )
+
+
 @rows("page")
-def test_pages(server: str, served: str, operation: str, answers: dict[str, str]) -> None:
+def test_pages(
+    server: str, served: str, reconciled: None, operation: str, answers: dict[str, str]
+) -> None:
     with configured(served):
         for kind, answer in answers.items():
             who = person(kind)
@@ -362,6 +429,8 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "open Bills": ("bills", "", _open, r"\d failed bill"),
     "open Bill Payments": ("bill_payments", "", _open, r"\d failed bill pay"),
     "open Causes": ("causes", "", _open, r"problems explain \d"),
+    "open Reconcile": ("reconcile", "", _open, r"What the books really hold"),
+    "open a reconciliation": ("reconcile", f"id={RECONCILED}", _open, r"transactions\.csv"),
     "open Connections": ("connections", "", _open, r"The connection is down"),
     "open Operations": ("operations", "", _open, r"1 bill moved to"),
     "open Record": ("record", "entity=invoices&id=1", _open, r"Sync status"),
@@ -386,7 +455,12 @@ def changed(served: str) -> None:
 
 @rows("protocol")
 def test_protocol(
-    server: str, served: str, changed: None, operation: str, answers: dict[str, str]
+    server: str,
+    served: str,
+    changed: None,
+    reconciled: None,
+    operation: str,
+    answers: dict[str, str],
 ) -> None:
     page, query, steps, done = TABS[operation]
     with configured(served):

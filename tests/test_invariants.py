@@ -18,17 +18,17 @@ OPERATION = (
 PUSHED = [
     OPERATION.format("x", 1),
     "UPDATE invoice SET sync_status = 0, last_operation_id = 'x' WHERE id = 1",
-    "INSERT INTO operation_item VALUES ('x', 'invoice', 1, 2, 'applied')",
+    "INSERT INTO operation_item VALUES ('x', 'invoice', 1, 2, 'applied', NULL)",
 ]
 """Invoice 1, Failed at version 2, is Pending at version 3."""
 
-UNDONE = "INSERT INTO operation_item VALUES ('y', 'invoice', {}, 3, 'applied')"
+UNDONE = "INSERT INTO operation_item VALUES ('y', 'invoice', {}, 3, 'applied', NULL)"
 LOAD = OPERATION.replace("actor, action, digest, {}", "actor, 'load', digest, {}")
 UNDO = (
     "INSERT INTO operation (id, at, actor, action, undoes, digest, requested)"
     " SELECT '{}', at, actor, 'undo', '{}', digest, {} FROM operation LIMIT 1"
 )
-ITEM = "INSERT INTO operation_item VALUES ('{}', 'invoice', {}, 2, 'applied')"
+ITEM = "INSERT INTO operation_item VALUES ('{}', 'invoice', {}, 2, 'applied', NULL)"
 
 
 def forged(record: int, **changes: str) -> str:

@@ -465,7 +465,7 @@ def test_closing_failing_undoing_and_loading_are_no_retries(
             .values(sync_status=0, last_operation_id=load)
         )
         connection.execute(
-            text("INSERT INTO operation_item VALUES (:load, 'bill', :record, 2, 'applied')"),
+            text("INSERT INTO operation_item VALUES (:load, 'bill', :record, 2, 'applied', NULL)"),
             {"load": load, "record": retried},
         )
     run(database, *(passed(BILLS, one) for one in (closed, failed, undone, retried)))

@@ -120,6 +120,7 @@ operation_item = Table(
     Column("record_id", BigInteger, primary_key=True),
     Column("version_seen", Integer, nullable=False),
     Column("outcome", String(20), nullable=False),
+    Column("booked_on", Date, comment="the date in the books, where a person found it there"),
     Index(None, "entity", "record_id"),
 )
 
@@ -441,6 +442,106 @@ access_event = Table(
     *_moments("at"),
 )
 
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="UUID"),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
+    Column("actor", String(200), nullable=False, comment="name at the time"),
+    Column("entity", String(20), nullable=False),
+    Column("connection_id", ForeignKey("connection.id"), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False, comment="of the file"),
+    Column("system", String(100), nullable=False, comment="that the file comes from, as read"),
+    Column("report", String(200), nullable=False, comment="what the file is, as read"),
+    Column("period", String(200), nullable=False, comment="as the file says it"),
+    Column("basis", String(100), nullable=False),
+    Column("coverage", String(20), nullable=False, comment="as the user has confirmed it"),
+    Column("starts_on", Date),
+    Column("ends_on", Date),
+    Column("amount_is_open", Boolean, nullable=False),
+    Column("rows_read", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("skipped", Text, nullable=False, comment="JSON: rows by reason"),
+    Column("left_out", Text, nullable=False, comment="JSON: row, reason and text of some"),
+    Column("warnings", Text, nullable=False, comment="JSON"),
+    Column("control_total", BigInteger, comment="of what was read, in ten-thousandths"),
+    Column("documents_total", BigInteger, nullable=False, comment="the same of the documents"),
+    Column("file_total", BigInteger, comment="the file's own"),
+    Index(None, "at"),
+    Index(None, "sha256", "entity"),
+    *_moments("at"),
+    *_days("starts_on", "ends_on"),
+)
+
+reconciliation_line = Table(
+    "reconciliation_line",
+    metadata,
+    Column("reconciliation_id", ForeignKey("reconciliation.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("bucket", String(20), nullable=False),
+    Column("case_number", Integer, nullable=False, comment="rows that belong together share it"),
+    Column("how", String(60), nullable=False, comment="by what the two sides belong together"),
+    Column("reason", Text, nullable=False),
+    Column("difference", BigInteger, comment="books minus TMS, in ten-thousandths"),
+    # The books: a document of the file; amounts in ten-thousandths.
+    Column("sheet_row", Integer, comment="null: nothing of the file"),
+    Column("type", String(20)),
+    Column("reference", Text),
+    Column("party", Text),
+    Column("also", Text),
+    Column("booked_on", Date),
+    Column("amount", BigInteger),
+    Column("open_balance", BigInteger),
+    Column("currency", String(10)),
+    # The TMS: a record as it stood; its amount in minor units.
+    Column("record_id", BigInteger, comment="null: no record"),
+    Column("version", Integer),
+    Column("number", String(60)),
+    Column("record_party", String(200)),
+    Column("record_date", Date),
+    Column("record_amount", Minor),
+    Column("record_currency", String(3)),
+    Column("sync_status", SmallInteger),
+    Column("sync_reference", String(100)),
+    Column("closed_reason", String(40)),
+    Column("tms_status", String(40)),
+    Index(None, "reconciliation_id", "bucket", "position"),
+    *_days("booked_on", "record_date"),
+    *_whole("difference", "amount", "open_balance", "record_amount"),
+)
+
+reconciliation_confirmation = Table(
+    "reconciliation_confirmation",
+    metadata,
+    Column("reconciliation_id", ForeignKey("reconciliation.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, comment="where the document stands"),
+    Column("record_position", Integer, nullable=False, comment="where its record stands"),
+    Column("bucket", String(20), nullable=False, comment="where the pair belongs now"),
+    Column("difference", BigInteger, comment="books minus TMS, in ten-thousandths"),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
+    Column("actor", String(200), nullable=False, comment="name at the time"),
+    UniqueConstraint("reconciliation_id", "record_position"),
+    *_moments("at"),
+    *_whole("difference"),
+)
+
+export_reading = Table(
+    "export_reading",
+    metadata,
+    _key(),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
+    Column("actor", String(200), nullable=False, comment="name at the time"),
+    Column("entity", String(20), nullable=False),
+    Column("headings", String(64), nullable=False, comment="sha256 of the headings"),
+    Column("reading", Text, nullable=False, comment="JSON: how such a file is read"),
+    Index(None, "entity", "headings"),
+    *_moments("at"),
+)
+
 database_fact = Table(
     "database_fact",
     metadata,
@@ -448,5 +549,8 @@ database_fact = Table(
     Column("value", Text, nullable=False),
 )
 
-APPEND_ONLY = (sync_event, operation, operation_item, access_event, attempt_line)
+APPEND_ONLY = (
+    *(sync_event, operation, operation_item, access_event, attempt_line),
+    *(reconciliation, reconciliation_line, reconciliation_confirmation, export_reading),
+)
 """Tables that nobody may change or delete from."""

@@ -26,9 +26,9 @@ SQLite can't refuse everything: a forged *next* event is found by replay (`histo
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Integer, text
+from sqlalchemy import Connection, Integer, Table, UniqueConstraint, inspect, text
 
 from synchist.db.tables import (
     APPEND_ONLY,
@@ -184,23 +184,27 @@ def _sqlite_append_only(name: str, keys: list[tuple[str, ...]]) -> Iterator[tupl
         + ")"
         for key in keys
     )
-    # An operation is inserted with ON CONFLICT DO NOTHING, which is what IGNORE does here.
-    act = "IGNORE" if name == "operation" else f"ABORT, 'synchist: {name} is append-only'"
+    # These are inserted with ON CONFLICT DO NOTHING, which is what IGNORE does here.
+    again = ("operation", "reconciliation", "reconciliation_confirmation")
+    act = "IGNORE" if name in again else f"ABORT, 'synchist: {name} is append-only'"
     yield (
         f"{name}_guard_insert",
         f"BEFORE INSERT ON {name} BEGIN SELECT RAISE({act}) WHERE {taken}; END",
     )
 
 
-def _sqlite() -> dict[str, str]:
+def _sqlite(append_only: Sequence[Table] = APPEND_ONLY) -> dict[str, str]:
     """Every trigger of SQLite by name."""
     triggers: dict[str, str] = {}
     for table in ENTITY_TABLES:
         triggers |= dict(_sqlite_entity(table.name))
-    for table in APPEND_ONLY:
+    for table in append_only:
         keys = [tuple(column.name for column in table.primary_key.columns)]
-        if table.name == "sync_event":
-            keys.append(("entity", "record_id", "version"))
+        keys += [
+            tuple(column.name for column in constraint.columns)
+            for constraint in table.constraints
+            if isinstance(constraint, UniqueConstraint)
+        ]
         if "id" not in table.c or not isinstance(table.c.id.type, Integer):
             keys.append(("rowid",))  # a hidden second key, by which REPLACE would find its row
         triggers |= dict(_sqlite_append_only(table.name, keys))
@@ -290,7 +294,9 @@ def _postgresql_functions() -> dict[str, str]:
     }
 
 
-def _postgresql_triggers() -> dict[tuple[str, str], str]:
+def _postgresql_triggers(
+    append_only: Sequence[Table] = APPEND_ONLY,
+) -> dict[tuple[str, str], str]:
     """Everything after CREATE TRIGGER by (table, name).
 
     Triggers of one moment fire in the order of their names: the guard looks at what the statement
@@ -340,7 +346,7 @@ def _postgresql_triggers() -> dict[tuple[str, str], str]:
             "BEFORE DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"
             " {refuse}('rows are never deleted; void them in the TMS')",
         )
-    for table in APPEND_ONLY:
+    for table in append_only:
         add(
             table.name,
             "a_guard_change",
@@ -375,7 +381,7 @@ def _install_postgresql(connection: Connection) -> None:
             f" {secured if _APPENDS in name else ''} AS $body${body}$body$".replace("%", "%%")
         )
         connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")
-    for (table, name), body in _postgresql_triggers().items():
+    for (table, name), body in _postgresql_triggers(_there(connection)).items():
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON {table}")
         connection.exec_driver_sql(f"CREATE TRIGGER {name} {body}")
 
@@ -417,9 +423,15 @@ def install_triggers(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         _install_postgresql(connection)
         return
-    for name, statement in _sqlite().items():
+    for name, statement in _sqlite(_there(connection)).items():
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
         connection.exec_driver_sql(statement)
+
+
+def _there(connection: Connection) -> list[Table]:
+    """The append-only tables that are made already: an early migration precedes the later ones."""
+    names = set(inspect(connection).get_table_names())
+    return [table for table in APPEND_ONLY if table.name in names]
 
 
 def broken_triggers(connection: Connection) -> set[str]:

@@ -126,14 +126,14 @@ def _dialog(asked: Asked) -> None:
     )
     st.caption(_meaning(status))
     will_change = number - risk_grid.left_out(asked.operation_id, at_risk)
-    confirmed = _confirmed(asked, will_change)
+    sure = confirmed(asked.operation_id, will_change)
     noun = _noun(chosen, will_change)
     st.button(
         f"Apply to {will_change:,} {noun}",
         type="primary",
         key=asked.key("apply"),
         disabled=not will_change
-        or not confirmed
+        or not sure
         or status is None
         or (status is SyncStatus.COMPLETE and not asked.value("reason"))
         or _unsettled(found, number),
@@ -271,11 +271,11 @@ def _meaning(status: SyncStatus | None) -> str:
     }[status]
 
 
-def _confirmed(asked: Asked, count: int) -> bool:
-    """Many records at once are confirmed by typing how many."""
+def confirmed(operation_id: str, count: int) -> bool:
+    """Whether a change of so many records may go on: many are confirmed by typing how many."""
     if count <= settings().typed_confirmation_above:
         return True
-    typed = st.text_input(f"Type {count} to confirm", key=asked.key("typed"))
+    typed = st.text_input(f"Type {count} to confirm", key=f"typed_{operation_id}")
     return typed.replace(",", "").strip() == str(count)
 
 

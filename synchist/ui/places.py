@@ -33,3 +33,8 @@ def connections() -> st.Page:
 def operations() -> st.Page:
     """The page of what people have changed."""
     return st.Page(SCRIPTS / "operations.py", title="Operations", icon=":material/receipt:")
+
+
+def reconcile() -> st.Page:
+    """The page where a report of the accounting system is held against the TMS."""
+    return st.Page(SCRIPTS / "reconcile.py", title="Reconcile", icon=":material/balance:")

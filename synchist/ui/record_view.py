@@ -11,6 +11,7 @@ from synchist import receipts
 from synchist.currencies import money
 from synchist.diagnosis import ANY, diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
+from synchist.filters import readable
 from synchist.history import Charge, Event, Record, load_record
 from synchist.queries import Ticked
 from synchist.statuses import CloseReason, SyncStatus
@@ -318,8 +319,16 @@ def _event(event: Event) -> tuple[str, ...]:
         f"by {plain(event.who)}",
         f"“{plain(event.note)}”" if event.note else "",
         f"{moved}{badge(event.status)}",
-        f"reference {plain(event.reference)}" if event.reference else "",
+        _reference(event),
         f"amount {money(event.amount, event.currency)}",
         "" if synced is None else f"synced {money(synced, event.currency)}",
         f"*{plain(event.problem)}*" if event.problem else "",
     )
+
+
+def _reference(event: Event) -> str:
+    """The reference, and since when the books hold it where somebody has looked."""
+    known_as = plain(event.reference) if event.reference else ""
+    if event.booked_on:
+        return f"in the books on {readable(event.booked_on)}" + (known_as and f" as {known_as}")
+    return known_as and f"reference {known_as}"

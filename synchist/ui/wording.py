@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from synchist.db.types import utc_now
+from synchist.reconciliation.report import DECIMALS
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 
@@ -61,3 +63,11 @@ def numbered(steps: Iterable[str]) -> str:
 def badge(status: SyncStatus) -> str:
     """A status as a coloured Markdown badge."""
     return f":{STATUS_COLORS[status]}-badge[{status.label}]"
+
+
+def figure(amount: int | None) -> str:
+    """An amount of a file, in ten-thousandths, as people read it: 1,234.50."""
+    if amount is None:
+        return ""
+    exactly = Decimal(amount).scaleb(-DECIMALS)
+    return f"{exactly:,.2f}" if exactly == round(exactly, 2) else f"{exactly:,f}".rstrip("0")

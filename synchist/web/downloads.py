@@ -12,6 +12,7 @@ from synchist import export
 from synchist.accounts import NotSignedIn, Principal
 from synchist.entities import BY_SLUG
 from synchist.filters import parse
+from synchist.reconciliation.workbook import workbook as reconciled
 from synchist.web import replies
 from synchist.web.request import VISIT, Visit
 
@@ -31,7 +32,18 @@ async def workbook(request: Request) -> Response:
     return await _download(request, lambda who: export.workbook(who, entity, filters), XLSX)
 
 
-ROUTES = [Route("/export/{slug}.xlsx", workbook, methods=["GET"])]
+async def reconciliation(request: Request) -> Response:
+    """GET /export/reconciliation/{id}.xlsx: every line of a reconciliation, as a workbook."""
+    if request.method == "HEAD":
+        return replies.nothing_here()
+    identity = request.path_params["id"]
+    return await _download(request, lambda who: reconciled(who, identity), XLSX)
+
+
+ROUTES = [
+    Route("/export/reconciliation/{id}.xlsx", reconciliation, methods=["GET"]),
+    Route("/export/{slug}.xlsx", workbook, methods=["GET"]),
+]
 
 
 async def _download(

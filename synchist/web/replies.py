@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from synchist.accounts import NotAllowed, NotSignedIn, SignInFailed, TooManyAttempts
 from synchist.db.engine import DatabaseUnavailable
 from synchist.errors import SynchistError
+from synchist.reconciliation.saved import NoSuchReconciliation
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ _STATUS: dict[type[SynchistError], int] = {
     NotSignedIn: 401,
     SignInFailed: 401,
     NotAllowed: 403,
+    NoSuchReconciliation: 404,
     TooManyAttempts: 429,
     DatabaseUnavailable: 503,
 }

@@ -108,4 +108,6 @@ def local_target(target: str) -> str:
         return "/"
     if export := re.fullmatch(r"/export/([a-z_]+)\.xlsx", path):
         path = f"/{export[1]}"
+    if export := re.fullmatch(r"/export/reconciliation/([0-9a-f-]+)\.xlsx", path):
+        return f"/reconcile?id={export[1]}"
     return path + question + query

@@ -156,7 +156,8 @@ OVERWRITES = {
     ),
     "update or replace an event": "UPDATE OR REPLACE sync_event SET id = 1 WHERE id = 2",
     "replace an item": (
-        "REPLACE INTO operation_item SELECT operation_id, entity, record_id, version_seen, 'busy'"
+        "REPLACE INTO operation_item (operation_id, entity, record_id, version_seen, outcome)"
+        " SELECT operation_id, entity, record_id, version_seen, 'busy'"
         " FROM operation_item LIMIT 1"
     ),
     "replace an item by its row": (

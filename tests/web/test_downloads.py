@@ -10,6 +10,7 @@ import pytest
 from synchist import accounts
 from synchist.entities import BY_SLUG
 from synchist.roles import Role
+from tests.reconciliation.desk import compare, like
 from tests.web.conftest import OPERATOR, Browse
 from tests.world import World
 
@@ -75,3 +76,24 @@ def test_asking_for_the_headers_alone_exports_nothing(
 ) -> None:
     assert browse("ana").head("/export/invoices.xlsx").status_code == 404
     assert events("export") == []
+
+
+def test_a_reconciliation_is_an_attachment_too(
+    people: None, world: World, browse: Browse, events: Events
+) -> None:
+    identity = compare(OPERATOR, world, [like(world, "complete")])
+    path = f"/export/reconciliation/{identity}.xlsx"
+    answer = browse("ana").get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].startswith('attachment; filename="Reconciliation')
+    book = openpyxl.load_workbook(BytesIO(answer.content))
+    assert book.sheetnames[0] == "Agrees"
+    assert [actor for actor, _ in events("export")] == ["Ana Example"]
+
+    assert browse("vic").get(path).status_code == 403
+    assert browse("bob").get(path).status_code == 303
+    unknown = browse("ana").get("/export/reconciliation/other.xlsx")
+    assert unknown.status_code == 404
+    assert "There is no such reconciliation" in unknown.text
+    assert browse("ana").head(path).status_code == 404
+    assert len(events("export")) == 1

@@ -15,6 +15,7 @@ from synchist.web.request import is_from_this_computer, is_loopback, local_targe
         ("/record?url=https://example.com//x", "/record?url=https://example.com//x"),
         ("/export/invoices.xlsx?invoices_status=Failed", "/invoices?invoices_status=Failed"),
         ("/export/bill_payments.xlsx", "/bill_payments"),
+        ("/export/reconciliation/0a-1b.xlsx", "/reconcile?id=0a-1b"),
         ("", "/"),
         ("invoices", "/"),
         ("https://evil.example", "/"),
