@@ -227,7 +227,8 @@ def append(connection: Connection, table: Table, columns: Mapping[str, Sequence[
         return
     statement = insert(table).compile(connection, column_keys=list(columns))
     ordered = [map(_sqlite_value, columns[name]) for name in statement.positiontup or ()]
-    connection.exec_driver_sql(str(statement), list(zip(*ordered, strict=True)))
+    if rows := list(zip(*ordered, strict=True)):
+        connection.exec_driver_sql(str(statement), rows)
 
 
 def _sqlite_value(value: Any) -> Any:

@@ -222,9 +222,14 @@ def wrong(layout: Layout, sheets: Sequence[Sheet]) -> str:
     for what, signs, needed in vocabulary.signs():
         if len(texts & signs) >= needed:
             return what
-    if sum(bool(BUCKET.fullmatch(text)) for text in texts) >= 3:
+    if any(_are_buckets(row) for sheet in sheets for row in sheet.rows[:HEADING_ROWS]):
         return "an ageing summary, which has no document numbers"
     return ""
+
+
+def _are_buckets(row: Row) -> bool:
+    """Whether a row is the headings of a summary by age."""
+    return sum(isinstance(cell, str) and bool(BUCKET.fullmatch(fold(cell))) for cell in row) >= 3
 
 
 _BANK = frozenset(

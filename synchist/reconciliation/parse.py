@@ -44,6 +44,8 @@ def parse(name: str, content: bytes, asked: Sequence[str]) -> dict[str, Any]:
         place = layout.mapped(found, where, told["header"], told["columns"])
     else:
         place = layout.best(found, payments)
+        if place.header < 0:  # what it is shows maybe only by the other words
+            place = layout.best(found, not payments)
     try:
         return _report(found, place, kind, told or {})
     except _Wrong as error:

@@ -71,7 +71,7 @@ def compare(
     """
     entity = BY_KEY[report.entity]
     doing = f"reconcile {entity.plural}"
-    _check(scope)
+    _check(scope, report)
     # Nothing is written until all is matched, so that nobody's write waits for that.
     progress(0.1, f"Looking up {entity.plural}")
     with viewing(principal, Role.ACCOUNTING_SYNC, doing) as (connection, _):
@@ -91,11 +91,24 @@ def compare(
     return identity
 
 
-def _check(scope: Scope) -> None:
-    if scope.coverage is Coverage.ALL and not (scope.start and scope.end):
-        raise NotComparable("Say from which day to which the report holds everything.")
+def _check(scope: Scope, report: Report) -> None:
+    """What is not in a report is missing only where the report says that it holds everything."""
     if scope.start and scope.end and scope.start > scope.end:
         raise NotComparable("The period ends before it begins.")
+    if scope.coverage is not Coverage.ALL:
+        return
+    if report.coverage is Coverage.OPEN:
+        raise NotComparable(
+            "This report holds open items only, so that it can't prove what is not"
+            " in the books. Export a list instead."
+        )
+    if not (scope.start and scope.end):
+        raise NotComparable("Say from which day to which the report holds everything.")
+    before = report.start is not None and scope.start < report.start
+    if before or (report.end is not None and scope.end > report.end):
+        raise NotComparable(
+            f"The report is of {report.period}: choose days within it, or export a longer one."
+        )
 
 
 def _check_connection(connection: Connection, connection_id: int) -> None:

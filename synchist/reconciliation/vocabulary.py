@@ -139,7 +139,7 @@ def type_of(cell: Any) -> str | None:
 
 BUCKET = re.compile(
     r"(current|not (yet )?due|older|<\s*1 month|\d months?"
-    r"|\d+\s*-\s*\d+( days?)?( past due| overdue)?|[<>]\s*\d+( days?)?|\d+\s*\+( days?)?"
+    r"|\d{1,3}\s*-\s*\d{1,3}( days?)?( past due| overdue)?|[<>]\s*\d+( days?)?|\d+\s*\+( days?)?"
     r"|\d+ (or more|and over|and above|& over|or over)( days?)?( past due| overdue)?"
     r"|over \d+( days?)?( past due)?|\d+ days?( past due)?"
     r"|past due|1 - 30|91 and over|no due date)",

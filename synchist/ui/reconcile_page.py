@@ -286,7 +286,12 @@ def _compare(entity: Entity, report: Report, links: dict[int, tuple[str, str]]) 
         )
         coverage = st.segmented_control(
             "The report holds",
-            list(COVERS),
+            # A list of open items can't be made to prove more than it does.
+            [
+                one
+                for one in COVERS
+                if one is not Coverage.ALL or report.coverage is not Coverage.OPEN
+            ],
             default=report.coverage,
             required=True,
             format_func=COVERS.__getitem__,
@@ -322,6 +327,12 @@ def _compare(entity: Entity, report: Report, links: dict[int, tuple[str, str]]) 
     st.query_params["id"] = identity
     st.session_state[SHOWN] = identity
     st.rerun()
+
+
+def _provable(report: Report) -> list[Coverage]:
+    """What a user may say that a report holds: a list of open items proves no more than that."""
+    whole = report.coverage is not Coverage.OPEN
+    return [one for one in COVERS if whole or one is not Coverage.ALL]
 
 
 def _same(system: str, other: str) -> bool:

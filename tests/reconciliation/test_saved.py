@@ -135,6 +135,24 @@ def test_only_a_report_of_everything_can_say_that_something_is_missing(
     assert records(identity, Bucket.NOT_IN_REPORT) == ids(world, set(US) - {"complete", "closed"})
 
 
+def test_nobody_makes_a_report_prove_more_than_it_does(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    link = world.connection["QuickBooks US"]
+    month = {"start": day(60), "end": day(31), "period": "September 2026"}
+    for of, scope, said in (
+        (report([], coverage=Coverage.OPEN), ALL, "open items only"),
+        (report([], **month), Scope(Coverage.ALL, day(61), day(31)), "of September 2026: choose"),
+        (report([], **month), Scope(Coverage.ALL, day(60), day(30)), "of September 2026: choose"),
+    ):
+        with pytest.raises(NotComparable, match=said):
+            saved.compare(analyst, of, link, scope)
+    within = Scope(Coverage.ALL, day(50), day(40))
+    empty = saved.compare(analyst, report([], **month), link, within)
+    assert kept(empty).coverage is Coverage.ALL
+    assert lines(empty).empty
+
+
 def test_what_is_missing_is_of_the_connection_and_the_period_and_was_to_be_synced(
     database: Database, world: World, analyst: Principal
 ) -> None:
