@@ -32,7 +32,7 @@ from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
 from synchist.filters import EARLIEST, Filters, Window, today
 from synchist.reconciliation.reading import read as read_report
-from synchist.reconciliation.report import exact
+from synchist.reconciliation.report import Unmapped, exact
 from synchist.roles import Role
 from synchist.settings import PROJECT, settings
 from synchist.statuses import SyncStatus
@@ -516,7 +516,10 @@ def read_export(file: Path, kind: str, as_json: bool) -> None:
         content = file.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{file} can't be read: {error.strerror}.") from None
-    report = read_report(file.name, content, KINDS[kind].key)
+    try:
+        report = read_report(file.name, content, KINDS[kind].key)
+    except Unmapped as error:
+        raise UnreadableFile(f"{error} Say which on the page Reconcile.") from None
     if as_json:
         click.echo(json.dumps(report.told(), ensure_ascii=False, indent=1))
         return

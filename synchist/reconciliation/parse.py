@@ -138,10 +138,7 @@ def _refuse(found: Sequence[Sheet], place: Layout, kind: str) -> None:
             " instead."
         )
     if place.header < 0:
-        raise _Unmapped(
-            "We can't tell which columns hold the date, the amount and the number. Say which"
-            " on the page Reconcile."
-        )
+        raise _Unmapped("We can't tell which columns hold the date, the amount and the number.")
     possible = layout.kinds(place)
     if possible and kind not in possible:
         _refuse_side(place, possible, kind)

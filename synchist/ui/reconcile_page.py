@@ -118,7 +118,7 @@ def _uploaded(entity: Entity) -> Report | None:
         st.error(plain(str(found.error)), icon=":material/error:")
         return None
     if isinstance(found.error, Unmapped):
-        st.warning(plain(str(found.error)), icon=":material/help:")
+        st.warning(f"{plain(str(found.error))} Say which below.", icon=":material/help:")
         _ask(form, entity, found.error.preview, found.error.guess)
         return None
     report = found.report
