@@ -83,7 +83,11 @@ def verdict(tree: Path, mutant: Mutant) -> tuple[bool, str]:
 
 def main() -> int:
     """Break them all in turn and print what noticed each."""
-    chosen = [mutant for mutant in mutants() if all(word in mutant.name for word in sys.argv[1:])]
+    words = sys.argv[1:] or [""]
+    chosen = [mutant for mutant in mutants() if any(word in mutant.name for word in words)]
+    if not chosen:
+        print("No control has one of these words in its name.")
+        return 1
     with tempfile.TemporaryDirectory(prefix="synchist-mutants-") as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=IGNORED)
