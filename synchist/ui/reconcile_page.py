@@ -89,6 +89,14 @@ def _entity() -> Entity:
 
 # ---------------------------------------------------------------- reading
 
+_BEST = {
+    "invoice": "Invoice List",
+    "invoice_payment": "Transaction List by Date, of payments",
+    "bill": "Transaction List by Date, of bills",
+    "bill_payment": "Bill Payment List",
+}
+"""The report of QuickBooks Online that says most of each entity."""
+
 
 @dataclass(frozen=True)
 class Read:
@@ -104,11 +112,13 @@ class Read:
 def _uploaded(entity: Entity) -> Report | None:
     """The report in the file that is uploaded, once it can be read; what was read of it."""
     file: UploadedFile | None = st.file_uploader(
-        f"A report of {entity.plural}, exported from QuickBooks, Xero, NetSuite or Sage",
+        f"A report of {entity.plural}, exported from QuickBooks (best: {_BEST[entity.key]}), Xero,"
+        " NetSuite or Sage",
         type=FILES,
         key=f"reconcile_file_{entity.key}",
-        help="A list by date with number, name and amount says most. Nothing of it is changed, and"
-        " the file itself is not kept.",
+        help="A list by date with number, name and amount says most. A report of open items only"
+        " can be compared too, but can’t show what is missing. Nothing of it is changed, and the"
+        " file itself is not kept.",
     )
     if file is None:
         return None
