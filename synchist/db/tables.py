@@ -86,6 +86,7 @@ connection = Table(
     Column("token_expires_at", Moment),
     Column("last_success_at", Moment),
     Column("lock_date", Date, comment="the books are closed up to and including this day"),
+    Column("learnt_lock_date", Date, comment="the same, as the books' refusals have shown"),
     CheckConstraint("state IN ('authorized', 'expired', 'revoked')", name="state"),
     *_moments("token_expires_at", "last_success_at"),
     *_days("lock_date"),
@@ -240,6 +241,24 @@ def _entity_table(name: str, *own: SchemaItem) -> Table:
         columns.created_at,
         sqlite_where=failed,
         postgresql_where=failed,
+    )
+    # The overview and the age of what is open, from the index alone.
+    still_open = columns.sync_status != 1
+    Index(
+        f"ix_{name}_open",
+        columns.sync_status,
+        columns.created_at,
+        columns.currency,
+        columns.amount,
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
+    # A month's close: its records by whose books they belong to.
+    Index(
+        f"ix_{name}_period",
+        columns.accounting_date,
+        columns.billing_organization_id,
+        columns.connection_id,
     )
     undiagnosed = columns.problem_id == UNDIAGNOSED
     Index(
@@ -542,6 +561,100 @@ export_reading = Table(
     *_moments("at"),
 )
 
+daily_open = Table(
+    "daily_open",
+    metadata,
+    Column("day", Date, primary_key=True, comment="in business time"),
+    Column("entity", String(20), primary_key=True),
+    Column("sync_status", SmallInteger, primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("amount", Minor, nullable=False, comment="sum of the TMS amounts"),
+    *_days("day"),
+    *_whole("amount"),
+)
+"""What was Failed or Pending at the end of a finished day. Derived from events, so that it may be
+computed anew."""
+
+daily_open_day = Table(
+    "daily_open_day",
+    metadata,
+    Column("day", Date, primary_key=True, comment="in business time"),
+    Column("time_zone", String(60), nullable=False, comment="in which the day ended"),
+    Column("last_event_id", BigInteger, nullable=False, comment="the newest event looked at"),
+    *_days("day"),
+)
+"""The days that `daily_open` holds."""
+
+visit = Table(
+    "visit",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("seen_at", Moment, nullable=False, comment="of the present visit, so far"),
+    Column("before_at", Moment, comment="when the visit before it ended; null: there was none"),
+    *_moments("seen_at", "before_at"),
+)
+
+
+def _who() -> list[SchemaItem]:
+    return [
+        Column("at", Moment, nullable=False),
+        Column("actor_id", ForeignKey("account.id"), comment="null for the command line"),
+        Column("actor", String(200), nullable=False, comment="name at the time"),
+        *_moments("at"),
+    ]
+
+
+def _of_close() -> Column[str]:
+    return Column("close_id", ForeignKey("period_close.id"), primary_key=True)
+
+
+period_close = Table(
+    "period_close",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="UUID, also the idempotency key"),
+    Column("month", Date, nullable=False, comment="its first day"),
+    Column("billing_organization_id", ForeignKey("organization.id"), nullable=False),
+    Column("connection_id", ForeignKey("connection.id"), comment="null: records without one"),
+    Column("note", Text, nullable=False, server_default=""),
+    *_who(),
+    *_days("month"),
+    Index(None, "month", "billing_organization_id", "connection_id", "at"),
+)
+"""A month signed off for one billing organization and connection."""
+
+period_close_sum = Table(
+    "period_close_sum",
+    metadata,
+    _of_close(),
+    Column("entity", String(20), primary_key=True),
+    Column("kind", String(20), primary_key=True, comment="what the records were counted as"),
+    Column("currency", String(3), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("amount", Minor, nullable=False),
+    *_whole("amount"),
+)
+"""What the month held when it was signed off."""
+
+period_close_record = Table(
+    "period_close_record",
+    metadata,
+    _of_close(),
+    Column("entity", String(20), primary_key=True),
+    Column("record_id", BigInteger, primary_key=True),
+    Column("version", Integer, nullable=False, comment="as it was signed off"),
+    Column("exception", String(20), comment="why it was open all the same; null: it was not"),
+)
+"""Every record of the month as it was signed off."""
+
+period_reopen = Table(
+    "period_reopen",
+    metadata,
+    _of_close(),
+    Column("reason", Text, nullable=False),
+    *_who(),
+)
+
 database_fact = Table(
     "database_fact",
     metadata,
@@ -552,5 +665,6 @@ database_fact = Table(
 APPEND_ONLY = (
     *(sync_event, operation, operation_item, access_event, attempt_line),
     *(reconciliation, reconciliation_line, reconciliation_confirmation, export_reading),
+    *(period_close, period_close_sum, period_close_record, period_reopen),
 )
 """Tables that nobody may change or delete from."""
