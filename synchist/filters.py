@@ -101,7 +101,7 @@ def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
 class Filters:
     """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` for
     Pending only. `cause` is a label of `Cause`, `problem` the full name of a problem
-    (PROBLEM_NAME) or a part of it.
+    (PROBLEM_NAME) or a part of it, `closed` what lies in closed books.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -117,6 +117,7 @@ class Filters:
     problem: str = ""
     waits: str | None = None
     blocked: bool = False
+    closed: bool = False
     differs: bool = False
     sort: str = "Newest first"
 
@@ -189,6 +190,8 @@ class Filters:
             conditions.append(entity.table.c.problem_id.in_(self._problems()))
         if self.blocked and entity.blocking is not None:
             conditions.append(entity.blocking.is_blocked)
+        if self.closed:
+            conditions.append(entity.in_closed_period)
         if self.differs:
             conditions.append(entity.differs)
         if self.search:
@@ -278,6 +281,8 @@ class Filters:
                 parts.append(f"{label} {value}")
         if self.blocked and entity.blocking is not None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
+        if self.closed:
+            parts.append("books closed at the accounting date")
         if self.differs:
             parts.append("amount differs")
         return " · ".join(parts)
@@ -305,7 +310,7 @@ class Filters:
             value = getattr(self, name)
             if value:
                 values[name] = [value]
-        for name in ("blocked", "differs"):
+        for name in ("blocked", "closed", "differs"):
             if getattr(self, name):
                 values[name] = ["true"]
         if self.sort != entity.sorts[0].label:
@@ -417,6 +422,8 @@ def parse(
         filters = replace(filters, problem=name_of[0][:LONGEST_PROBLEM])
     if given("differs"):
         filters = replace(filters, differs=given("differs")[0] == "true")
+    if given("closed"):
+        filters = replace(filters, closed=given("closed")[0] == "true")
     if given("blocked") and entity.blocking is not None:
         filters = replace(filters, blocked=given("blocked")[0] == "true")
     if sort := given("sort"):

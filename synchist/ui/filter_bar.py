@@ -38,6 +38,7 @@ NAMES = (
     "problem",
     "waits",
     "blocked",
+    "closed",
     "differs",
 )
 FRESH = "fresh"
@@ -210,7 +211,7 @@ def _more(
         ("cause", "Cause", "All causes"),
         *([("waits", "Why it waits", "All reasons")] if pending else []),
     ]
-    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs")
+    names = (*(name for name, _, _ in selects), "problem", "blocked", "closed", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
@@ -224,6 +225,14 @@ def _more(
             **bound,
         )
         chosen["differs"] = ["true"] if differs else []
+        closed = st.checkbox(
+            "Books closed",
+            key=key(entity, "closed"),
+            help="Only failed and pending records whose accounting date lies in a period that is"
+            " closed in the books: they would fail again",
+            **bound,
+        )
+        chosen["closed"] = ["true"] if closed else []
         if entity.blocking is not None:
             blocked = st.checkbox(
                 f"Blocked: its {entity.blocking.document} is not Complete",

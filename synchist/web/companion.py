@@ -1,4 +1,5 @@
-"""What the server does beside answering: it diagnoses failures soon after jobs have stored them."""
+"""What the server does beside answering: it diagnoses failures soon after jobs have stored them,
+and sees when closed books are open again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from threading import Event, Thread
 
 import structlog
 
-from synchist import problems
+from synchist import closed_books, problems
 from synchist.db.engine import DatabaseUnavailable
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ def _keep_up(stop: Event) -> None:
         try:
             while problems.catch_up() and not stop.wait(BREATH_SECONDS):
                 pass
+            closed_books.forget_reopened()
         except DatabaseUnavailable:
             pass  # logged where it happened
         except Exception as error:  # whatever it is, the server lives on and tries again
