@@ -6,11 +6,12 @@ closed are closed through its accounting date. What a person enters takes the pl
 learnt; what the books take afterwards shows that a period is open again.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, literal_column, select, update
+from sqlalchemy import Connection, Row, literal_column, select, update
 
 from synchist.accounts import Principal, acting, record_access
 from synchist.db.engine import among, reading, writing
@@ -52,7 +53,7 @@ class Closed:
 
     connection: str
     through: date
-    records: Mapping[str, Collection[int]]
+    records: Mapping[str, frozenset[int]]
 
     @property
     def count(self) -> int:
@@ -108,16 +109,21 @@ def _said(day: date | None) -> str:
     return str(day) if day else "none"
 
 
-def last_entered(connection: Connection, connection_id: int) -> tuple[datetime, str] | None:
-    """When somebody last entered a day for a connection, and who; None where nobody did."""
+def entered_by(connection: Connection, connection_id: int, day: date | None) -> str:
+    """Who has entered this day; empty where the day is another one, which a job has written."""
+    last = _last_entered(connection, connection_id)
+    return last.actor if last is not None and last.detail.endswith(f"→ {_said(day)}") else ""
+
+
+def _last_entered(connection: Connection, connection_id: int) -> Row[Any, Any, Any] | None:
+    """When somebody last entered a day for a connection, who and what; None where nobody did."""
     of = access_event.c
-    row = connection.execute(
-        select(of.at, of.actor)
+    return connection.execute(
+        select(of.at, of.actor, of.detail)
         .where(of.kind == ENTERED, of.detail.startswith(_about(connection_id)))
         .order_by(of.at.desc())
         .limit(1)
     ).one_or_none()
-    return None if row is None else (row.at, row.actor)
 
 
 # ---------------------------------------------------------------- learnt
@@ -150,10 +156,10 @@ def _learn(connection: Connection, connection_id: int, refused: Mapping[date, da
     if held is None:
         return
     news = [day for day in refused if held.learnt_lock_date is None or day > held.learnt_lock_date]
-    entered = last_entered(connection, connection_id) if news else None
+    entered = _last_entered(connection, connection_id) if news else None
     for day in sorted(news, reverse=True):
         at = refused[day]
-        is_old = entered is not None and entered[0] >= at
+        is_old = entered is not None and entered.at >= at
         if not is_old and not _taken_since(connection, connection_id, day, at):
             connection.execute(
                 update(connection_table).where(of.id == connection_id).values(learnt_lock_date=day)
@@ -237,11 +243,13 @@ def closed(connection: Connection, selection: Mapping[str, Iterable[int]]) -> li
             select(of.id, entity.connection_name, entity.closed_through)
             .select_from(entity.source)
             .where(of.id.in_(among(connection, list(selection[key]))), entity.in_closed_period)
-            .order_by(of.id)
         )
         for record, name, through in rows:
             found.setdefault((name, through), {}).setdefault(key, []).append(record)
-    return [Closed(*which, records) for which, records in sorted(found.items())]
+    return [
+        Closed(*which, {key: frozenset(ids) for key, ids in records.items()})
+        for which, records in sorted(found.items())
+    ]
 
 
 __all__ = [
@@ -249,8 +257,8 @@ __all__ = [
     "InvalidLockDate",
     "Refusal",
     "closed",
+    "entered_by",
     "forget_reopened",
-    "last_entered",
     "learn",
     "set_lock_date",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, literal_column, select
 
+from synchist import closed_books
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import diagnosis, problem, sync_event
 from synchist.db.types import utc_now
@@ -44,6 +45,7 @@ class Health:
     `refusals` counts the attempts refused for lack of authorization since the last answer of
     another kind, the first of them at `refused_since`; `refused` totals the records failed for that
     reason now, by entity key, and `problem` is the name under which the lists show them.
+    `lock_date_by` is who has entered the lock date at last, empty where a job has written it.
     `silent_hours` are the full hours since the last attempt in which there usually are some, as
     business time.
     """
@@ -55,6 +57,8 @@ class Health:
     state: ConnectionState
     token_expires_at: datetime | None
     lock_date: date | None
+    learnt_lock_date: date | None
+    lock_date_by: str
     last_success: datetime | None
     last_attempt: datetime | None
     refusals: int
@@ -70,6 +74,11 @@ class Health:
         return self.state is not ConnectionState.AUTHORIZED or (
             ends is not None and ends <= utc_now()
         )
+
+    @property
+    def closed_through(self) -> date | None:
+        """The day up to and including which the books are closed, as far as it is known."""
+        return max(filter(None, (self.lock_date, self.learnt_lock_date)), default=None)
 
     @property
     def is_down(self) -> bool:
@@ -117,6 +126,8 @@ def _health(connection: Connection, row: Row[Any]) -> Health:
         state=ConnectionState(row.state),
         token_expires_at=row.token_expires_at,
         lock_date=row.lock_date,
+        learnt_lock_date=row.learnt_lock_date,
+        lock_date_by=closed_books.entered_by(connection, row.id, row.lock_date),
         last_success=last_success,
         last_attempt=last_attempt,
         refusals=refusals,
