@@ -292,8 +292,8 @@ def _outcome(
             Kind.TEXT,
             case((is_closed, literal("Closed")), else_=literal("")),
             65,
-            help="Closed: the books are closed at this accounting date, and would refuse the record"
-            " again. Ask to reopen the period, or change the date in the TMS, before you send it"
+            help="Closed: the books are closed at this accounting date, and would refuse the"
+            " record. Ask to reopen the period, or change the date in the TMS, before you send it"
             " back",
             only=OPEN,
         ),

@@ -107,13 +107,14 @@ def _lock_date(health: Health) -> None:
     """Say through which day the books are closed. The day that is known is part of the keys, so
     that the field shows what somebody else has entered meanwhile."""
     key = f"lock_date_{health.id}_{health.lock_date}_{health.learnt_lock_date}"
+    st.session_state.setdefault(key, health.closed_through)
     with (
         st.popover("Books are closed through …", icon=":material/lock_clock:"),
         st.form(f"form_{key}", border=False),
     ):
         st.date_input(
             "Books are closed through",
-            value=health.closed_through,
+            value=None,  # else nobody could clear it
             min_value=EARLIEST,
             max_value=today(),
             key=key,

@@ -229,7 +229,7 @@ def _more(
             "Books closed",
             key=key(entity, "closed"),
             help="Only failed and pending records whose accounting date lies in a period that is"
-            " closed in the books: they would fail again",
+            " closed in the books: these would refuse them",
             **bound,
         )
         chosen["closed"] = ["true"] if closed else []

@@ -166,8 +166,8 @@ def _closed_period(record: Record) -> None:
     st.warning(
         f"**Its period is closed.** The accounting date is {readable(fields['accounting_date'])},"
         f" and the books of {plain(fields['connection'])} are closed through"
-        f" {readable(fields['closed_through'])}: they would refuse it again. Ask to reopen the"
-        " period, or change the date in the TMS, before you send it back.",
+        f" {readable(fields['closed_through'])}: they would refuse it. Ask to reopen the"
+        " period, or change the date in the TMS, before it is sent back or tried.",
         icon=":material/lock_clock:",
     )
 
