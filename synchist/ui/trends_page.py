@@ -12,14 +12,14 @@ from synchist import queries, trends
 from synchist.entities import ENTITIES, INVOICES
 from synchist.filters import EARLIEST, today
 from synchist.settings import settings
-from synchist.trends import Asked, By, Step, Trends
+from synchist.trends import Asked, By, Trends
 from synchist.ui import viewer
 from synchist.ui.wording import counted
 
 CUSTOM, USUAL = "Custom", "Past 30 days"
 RANGES = ["Today", "Past 7 days", USUAL, "Past 90 days", "This month", "Last month", CUSTOM]
 CHARTS, TABLE = "Charts", "Table"
-HEIGHT = 205
+HEIGHT = 165
 CHARTED = 8
 """So many groups can be told apart by colour."""
 
@@ -41,22 +41,36 @@ def show() -> None:
     ):
         now, before = trends.load(connection, asked, by), _whole(connection, asked.before)
     _figures(now.whole(), before, asked)
-    view = st.segmented_control(
-        "View",
-        [CHARTS, TABLE],
-        default=CHARTS,
-        required=True,
-        key="trends_view",
-        label_visibility="collapsed",
-        bind="query-params",
-    )
+    view = _view(now.whole())
     if view == TABLE:
         _tables(now, by)
     else:
         _charts(now, by)
-    with st.popover("What the figures mean", icon=":material/help:", type="tertiary"):
-        for name, meaning in trends.MEANINGS.items():
-            st.markdown(f"**{name}**: {meaning}")
+
+
+def _view(whole: pd.Series) -> str:
+    """Charts or table, beside what stands apart from the figures."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        view = st.segmented_control(
+            "View",
+            [CHARTS, TABLE],
+            default=CHARTS,
+            required=True,
+            key="trends_view",
+            label_visibility="collapsed",
+            bind="query-params",
+        )
+        st.caption(
+            "Counted apart, since a person closed them:"
+            f" {counted(int(whole['will_not_sync']), 'record')} as “Will not be synced”,"
+            f" {int(whole['closed_otherwise']):,} for another reason",
+            width="content",
+        )
+        st.space("stretch")
+        with st.popover("What the figures mean", icon=":material/help:", type="tertiary"):
+            for name, meaning in trends.MEANINGS.items():
+                st.markdown(f"**{name}**: {meaning}")
+    return view or CHARTS
 
 
 def _whole(connection: Connection, asked: Asked) -> pd.Series:
@@ -172,11 +186,6 @@ def _figures(now: pd.Series, before: pd.Series, asked: Asked) -> None:
         border=True,
     )
     _share(first, "First attempt succeeded", "first_success_rate", now, before, than)
-    st.caption(
-        "Closed by a person, counted apart:"
-        f" {counted(int(now['will_not_sync']), 'record')} as “Will not be synced”,"
-        f" {int(now['closed_otherwise']):,} for another reason."
-    )
 
 
 def _share(
@@ -212,7 +221,7 @@ def _charts(now: Trends, by: By) -> None:
         st.info("No attempt in this range. Choose other dates, or fewer filters.")
         return
     shown = _shown(now, by)
-    per = f"per {now.asked.step}" + ("" if now.asked.step is Step.DAY else ", by its first day")
+    per = f"per {now.asked.step}"
     left, right = st.columns(2)
     with left:
         _attempts(now, by, shown, per)
