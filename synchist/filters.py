@@ -401,16 +401,26 @@ def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, da
     return inside[0], inside[1]
 
 
-def _parse_moment(value: str, corrections: list[str]) -> datetime | None:
+def _parse_age(values: Sequence[str], corrections: list[str]) -> Age | None:
+    for value in values[:1]:
+        if value in set(Age):
+            return Age(value)
+        corrections.append(f"There is no age “{_shorten(value)}”; showing all.")
+    return None
+
+
+def _parse_moment(values: Sequence[str], corrections: list[str]) -> datetime | None:
     """A moment in ISO form; in UTC where it names no zone."""
+    if not values:
+        return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(values[0])
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         moment = None
     if moment is None or moment.date() < EARLIEST:
         corrections.append(
-            f"“{_shorten(value)}” is no moment since {readable(EARLIEST)} such as"
+            f"“{_shorten(values[0])}” is no moment since {readable(EARLIEST)} such as"
             " 2026-11-22 17:03; showing all."
         )
         return None
@@ -487,13 +497,11 @@ def parse(
                 f"The problem was longer than {LONGEST_PROBLEM:,} characters; the rest is left out."
             )
         filters = replace(filters, problem=name_of[0][:LONGEST_PROBLEM])
-    if age := given("age"):
-        try:
-            filters = replace(filters, age=Age(age[0]))
-        except ValueError:
-            corrections.append(f"There is no age “{_shorten(age[0])}”; showing all.")
-    if since := given("since"):
-        filters = replace(filters, since=_parse_moment(since[0], corrections))
+    filters = replace(
+        filters,
+        age=_parse_age(given("age"), corrections),
+        since=_parse_moment(given("since"), corrections),
+    )
     if given("differs"):
         filters = replace(filters, differs=given("differs")[0] == "true")
     if given("blocked") and entity.blocking is not None:

@@ -228,7 +228,7 @@ def _more(
         *([("waits", "Why it waits", "All reasons")] if pending else []),
     ]
     selects.append(("age", "Created", "All ages"))
-    listed = {**choices, "age": list(Age)}
+    listed = {**choices, "age": [age.value for age in Age]}
     names = (*(name for name, _, _ in selects), "problem", "since", "blocked", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
