@@ -15,9 +15,6 @@ from synchist.ui import faults, viewer
 from synchist.ui.filter_bar import link
 from synchist.ui.wording import age, counted, moment, numbered, plain
 
-SOON_DAYS = 14
-"""So many days before its end an authorization is pointed out."""
-
 
 def show() -> None:
     """Draw the page."""
@@ -50,7 +47,7 @@ def _badges(health: Health) -> list[str]:
     badges = []
     if health.is_down:
         badges.append(":red-badge[Down]")
-    elif days is not None and days <= SOON_DAYS:
+    elif days is not None and days <= connections.SOON_DAYS:
         badges.append(f":orange-badge[Expires in {counted(days, 'day')}]")
     if health.silent_hours:
         badges.append(":orange-badge[Silent]")
