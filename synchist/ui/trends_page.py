@@ -19,7 +19,7 @@ from synchist.ui.wording import counted
 CUSTOM, USUAL = "Custom", "Past 30 days"
 RANGES = ["Today", "Past 7 days", USUAL, "Past 90 days", "This month", "Last month", CUSTOM]
 CHARTS, TABLE = "Charts", "Table"
-HEIGHT = 165
+HEIGHT = 155
 CHARTED = 8
 """So many groups can be told apart by colour."""
 
