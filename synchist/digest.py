@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, select
 
 from synchist.accounts import NotAllowed, Principal, acting, record_access, viewing
-from synchist.currencies import money
+from synchist.currencies import money as in_words
 from synchist.db.tables import sync_event
 from synchist.db.types import utc_now
 from synchist.entities import ENTITIES, Entity
@@ -192,9 +192,7 @@ def _summed(connection: Connection, records: Select[Any]) -> Iterable[Any]:
     """Records counted, and their `amount` summed, by all their other columns."""
     found = records.subquery().c
     by = [column for column in found if column.key != "amount"]
-    return connection.execute(
-        select(*by, func.count(), func.sum(found.amount)).group_by(*by)
-    ).tuples()
+    return connection.execute(select(*by, func.count(), func.sum(found.amount)).group_by(*by)).all()
 
 
 def _until() -> datetime:
@@ -356,7 +354,7 @@ def _oldest(connection: Connection, old: Filters) -> tuple[Old, ...]:
     base = settings().address.rstrip("/")
     return tuple(
         Old(
-            f"{entity.singular} {row.number} of {row[2]}, {money(row.amount, row.currency)}, since"
+            f"{entity.singular} {row.number} of {row[2]}, {in_words(row.amount, row.currency)}, since"
             f" {readable(_local(since).date())}",
             f"{base}/record?entity={entity.slug}&id={row.id}" if base else "",
         )
@@ -539,15 +537,25 @@ def _part_html(part: Part) -> str:
         head = f"<strong>{head}</strong>"
     rows = "".join(
         "<tr>"
-        + (f"<td {_CELL}>{_escaped(row.group)}</td>" if row.group else "")
+        + (_group_cell(group, len(of)) if group and number == 0 else "")
         + f"<td {_CELL}>{_link(row.entity.count(row.total.count), row.address)}</td>"
-        + f"<td {_MONEY}>{_escaped(row.total.money)}</td></tr>"
-        for row in part.rows
+        + f"<td {_MONEY}>{_unbroken(row.total.money)}</td></tr>"
+        for group, of in part.groups.items()
+        for number, row in enumerate(of)
     )
     return (
         f'<p style="margin: 8px 0 4px;">{head}</p>\n'
         f'<table style="border-collapse: collapse; width: 100%;">{rows}</table>\n'
     )
+
+
+def _group_cell(group: str, rows: int) -> str:
+    return f'<td rowspan="{rows}" {_CELL}>{_escaped(group)}</td>'
+
+
+def _unbroken(money: str) -> str:
+    """Sums that break between currencies alone."""
+    return " + ".join(_escaped(one).replace(" ", "&nbsp;") for one in money.split(" + "))
 
 
 def _link(words: str, address: str) -> str:
