@@ -354,8 +354,8 @@ def _oldest(connection: Connection, old: Filters) -> tuple[Old, ...]:
     base = settings().address.rstrip("/")
     return tuple(
         Old(
-            f"{entity.singular} {row.number} of {row[2]}, {in_words(row.amount, row.currency)}, since"
-            f" {readable(_local(since).date())}",
+            f"{entity.singular} {row.number} of {row[2]}, {in_words(row.amount, row.currency)},"
+            f" since {readable(_local(since).date())}",
             f"{base}/record?entity={entity.slug}&id={row.id}" if base else "",
         )
         for since, entity, row in sorted(found, key=lambda one: one[0])[:OLDEST]
