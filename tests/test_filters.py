@@ -143,6 +143,7 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         # What a list does not show is left out of its address.
         waits=draw(optional) if status is SyncStatus.PENDING else None,
         blocked=draw(st.booleans()) if entity.blocking else False,
+        closed=draw(st.booleans()),
         differs=draw(st.booleans()),
         sort=draw(st.sampled_from([sort.label for sort in entity.sorts])),
     )
@@ -173,7 +174,7 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
-    *("cause", "problem", "waits", "blocked", "differs", "sort", "nothing"),
+    *("cause", "problem", "waits", "blocked", "closed", "differs", "sort", "nothing"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],

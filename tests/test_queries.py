@@ -117,6 +117,7 @@ def some_filters(entity: Entity, chance: Random) -> Filters:
         billing=chance.choice([None, None, "Harbor Point Toronto"]),
         connection=chance.choice([None, None, "Xero Canada"]),
         currency=chance.choice([None, None, "USD"]),
+        closed=chance.random() < 0.2,
         differs=chance.random() < 0.2,
         sort=chance.choice(entity.sorts).label,
     )
@@ -441,12 +442,12 @@ def test_why_stands_where_it_matters(database: Database, world: World, entity: E
     assert set(load(entity, Filters())["cause"]) == {None}
     diagnosed()
     frames = {filters.status: load(entity, filters) for filters in EVERYTHING}
-    words = {"cause", "waits", "blocked_by"}
+    words = {"cause", "waits", "blocked_by", "period"}
     why = {status: set(frame) & words for status, frame in frames.items()}
     blocked = {"blocked_by"} if entity.blocking else set()
     assert why == {
-        PENDING: {"cause", "waits"} | blocked,
-        FAILED: {"cause"} | blocked,
+        PENDING: {"cause", "waits", "period"} | blocked,
+        FAILED: {"cause", "period"} | blocked,
         COMPLETE: set(),
     }
 
