@@ -34,8 +34,10 @@ def test_figures_charts_and_table_are_of_what_is_asked(analyst_desk: Desk, serve
     expect(charts.first.get_by_text(CANADA).first).to_be_visible()
     # A value under the pointer.
     bars = charts.first.locator("path[aria-roledescription=bar]")
-    bars.last.hover()
-    expect(desk.page.locator("#vg-tooltip-element")).to_contain_text("Attempts")
+    bars.first.hover()
+    tip = desk.page.locator("#vg-tooltip-element")
+    expect(tip).to_contain_text("Week")
+    expect(tip).to_contain_text("Attempts")
     # It fits a laptop's screen.
     assert desk.page.evaluate(
         "document.querySelector('[data-testid=stMain]').scrollHeight <= window.innerHeight"
