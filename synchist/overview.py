@@ -191,7 +191,7 @@ def visited(principal: Principal) -> None:
             put.on_conflict_do_update(
                 index_elements=["account_id"],
                 set_={"before_at": case((ended, of.seen_at), else_=of.before_at), "seen_at": now},
-                where=of.seen_at < now - timedelta(minutes=1),
+                where=of.seen_at <= now - timedelta(minutes=1),
             )
         )
 
@@ -439,9 +439,9 @@ def _keep(
             index_elements=["day"],
             set_={"time_zone": zone, "last_event_id": newest},
             where=or_(kept.last_event_id <= newest, kept.time_zone != zone),
-        )
+        ).returning(kept.day)
     )
-    if not done.rowcount:
+    if done.first() is None:
         return
     # Nothing is deleted: a role that may not do so is enough for the product.
     connection.execute(update(daily_open).where(daily_open.c.day == day).values(count=0, amount=0))

@@ -62,7 +62,7 @@ def show() -> None:
 
 def _card(entity: Entity, found: Open) -> None:
     st.markdown(f"**{entity.title}**")
-    for column, status in zip(st.columns(2, gap="xsmall"), STATUSES, strict=True):
+    for column, status in zip(st.columns(2, gap=None), STATUSES, strict=True):
         with column.container(gap=None):
             _now(entity, status, found.now[status])
             _development(found.now[status], found.ends[status])
@@ -90,11 +90,10 @@ def _development(now: Total, ends: Sequence[Total | None]) -> None:
         if before is not None
     ]
     counts = [end.count for end in ends if end is not None]
-    if len(counts) == len(ends):
-        lines.append(_bars(counts))
-    else:
-        lines.append("Past days: not counted yet")
-    st.caption("  \n".join(lines))
+    whole = len(counts) == len(ends)
+    st.caption("  \n".join(lines if whole else [*lines, "Past days: not counted yet"]))
+    if whole:
+        st.caption(_bars(counts), wrap=False)
 
 
 def _signed(change: int) -> str:
