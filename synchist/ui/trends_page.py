@@ -10,18 +10,19 @@ from sqlalchemy import Connection
 
 from synchist import queries, trends
 from synchist.entities import ENTITIES, INVOICES
-from synchist.filters import EARLIEST, today
+from synchist.filters import EARLIEST, readable, today
 from synchist.settings import settings
-from synchist.trends import Asked, By, Trends
-from synchist.ui import viewer
+from synchist.trends import Asked, By, Step, Trends
+from synchist.ui import charts, viewer
 from synchist.ui.wording import counted
 
 CUSTOM, USUAL = "Custom", "Past 30 days"
 RANGES = ["Today", "Past 7 days", USUAL, "Past 90 days", "This month", "Last month", CUSTOM]
 CHARTS, TABLE = "Charts", "Table"
-HEIGHT = 165
 CHARTED = 8
 """So many groups can be told apart by colour."""
+
+STEPS = {Step.DAY: "Day", Step.WEEK: "Week from", Step.MONTH: "Month"}
 
 LONG_HOURS = 48
 """Durations that go beyond so many hours are shown in days."""
@@ -224,68 +225,70 @@ def _charts(now: Trends, by: By) -> None:
     per = f"per {now.asked.step}"
     left, right = st.columns(2)
     with left:
-        _attempts(now, by, shown, per)
-        _times(now, by, shown, per)
+        _attempts(by, shown, per)
+        _times(by, shown, per)
     with right:
-        _rates("success_rate", "Success rate", now, shown, per)
-        _rates("first_success_rate", "First attempt succeeded", now, shown, per)
+        _rates("success_rate", "Success rate", by, shown, per)
+        _rates("first_success_rate", "First attempt succeeded", by, shown, per)
 
 
 def _shown(now: Trends, by: By) -> dict[str, pd.DataFrame]:
     """The frames to draw by the words for them: everything, or the groups with most attempts."""
     if by is By.NOTHING:
-        return {"All": now.by_period()}
+        return {trends.ALL: _named(now, None)}
     busiest = now.by_group()["attempts"].sort_values(ascending=False, kind="stable").index
     if len(busiest) > CHARTED:
         st.caption(
             f"The charts show the {CHARTED} of {len(busiest)} with most attempts; the table shows"
             " all of them."
         )
-    return {group: now.by_period(group) for group in busiest[:CHARTED]}
+    return {group: _named(now, group) for group in busiest[:CHARTED]}
 
 
-def _attempts(now: Trends, by: By, shown: dict[str, pd.DataFrame], per: str) -> None:
-    title = f"Attempts {per}"
-    if by is By.NOTHING:
-        found = shown["All"][["successes", "failures", "without_result"]]
-        frame = found.set_axis(["Succeeded", "Failed", "No result"], axis="columns")
-        _draw(st.bar_chart, title, "Attempts", frame, color=["green", "red", "gray"])
+def _named(now: Trends, group: str | None) -> pd.DataFrame:
+    """The periods of a group by their names."""
+    frame, step = now.by_period(group), now.asked.step
+    if step is Step.MONTH:
+        names = [f"{day:%b %Y}" for day in frame.index]
     else:
-        _draw(st.bar_chart, title, "Attempts", _side_by_side(shown, "attempts"))
+        short = frame.index[0].year == frame.index[-1].year
+        names = [f"{day.day} {day:%b}" if short else readable(day) for day in frame.index]
+    return frame.set_axis(pd.Index(names, name=STEPS[step]), axis="index")
 
 
-def _rates(name: str, words: str, now: Trends, shown: dict[str, pd.DataFrame], per: str) -> None:
-    frame = (100 * _side_by_side(shown, name)).round(1)
-    if list(frame) == ["All"]:
-        frame = frame.set_axis([words], axis="columns")
-    _draw(_lines(now), f"{words} {per}, %", "%", frame)
-
-
-def _times(now: Trends, by: By, shown: dict[str, pd.DataFrame], per: str) -> None:
+def _attempts(by: By, shown: dict[str, pd.DataFrame], per: str) -> None:
+    colors = {"Succeeded": "green", "Failed": "red", "No result": "border"}
     if by is By.NOTHING:
-        hours = shown["All"][["median_hours", "late_hours"]]
+        counts = shown[trends.ALL][["successes", "failures", "without_result"]]
+        frame = counts.set_axis(list(colors), axis="columns")
+        charts.draw(
+            frame, f"Attempts {per}", unit="Attempts", of="Outcome", bars=True, colors=colors
+        )
+    else:
+        frame = _side_by_side(shown, "attempts")
+        charts.draw(frame, f"Attempts {per}", unit="Attempts", of=by.value, bars=True)
+
+
+def _rates(name: str, words: str, by: By, shown: dict[str, pd.DataFrame], per: str) -> None:
+    frame = (100 * _side_by_side(shown, name)).round(1)
+    charts.draw(frame, f"{words} {per}", unit="%", of=by.value)
+
+
+def _times(by: By, shown: dict[str, pd.DataFrame], per: str) -> None:
+    if by is By.NOTHING:
+        hours = shown[trends.ALL][["median_hours", "late_hours"]]
         frame = hours.set_axis(["Half took at most", "90 % took at most"], axis="columns")
+        words, of = "Time to Complete", "Records"
     else:
         frame = _side_by_side(shown, "median_hours")
+        words, of = "Median time to Complete", by.value
     in_days = frame.max().max() > LONG_HOURS
     frame = (frame / 24 if in_days else frame).round(2)
-    unit = "days" if in_days else "hours"
-    what = "Time to Complete" if by is By.NOTHING else "Median time to Complete"
-    _draw(_lines(now), f"{what} {per}, {unit}", unit.capitalize(), frame)
+    charts.draw(frame, f"{words} {per}", unit="Days" if in_days else "Hours", of=of)
 
 
 def _side_by_side(shown: dict[str, pd.DataFrame], name: str) -> pd.DataFrame:
     return pd.DataFrame({group: frame[name] for group, frame in shown.items()})
-
-
-def _lines(now: Trends) -> Any:
-    """A single period would be a line without any length."""
-    return st.line_chart if len(now.asked.periods) > 1 else st.bar_chart
-
-
-def _draw(chart: Any, title: str, unit: str, frame: pd.DataFrame, **options: Any) -> None:
-    st.markdown(f"**{title}**")
-    chart(frame, x_label="", y_label=unit, height=HEIGHT, alt=title, **options)
 
 
 # ---------------------------------------------------------------- tables
@@ -294,13 +297,13 @@ def _draw(chart: Any, title: str, unit: str, frame: pd.DataFrame, **options: Any
 def _tables(now: Trends, by: By) -> None:
     """The numbers behind the charts."""
     if by is By.NOTHING:
-        _table(now.by_period(), f"{now.asked.step.capitalize()}", "Measures of each period")
+        _table(now.by_period(), STEPS[now.asked.step], "Measures of each period")
         return
     _table(now.by_group(), by.value, f"Measures by {by.value.lower()}")
     groups = now.groups
     if groups:
         group = st.selectbox("Periods of", groups, key="trends_group", bind="query-params")
-        _table(now.by_period(group), now.asked.step.capitalize(), f"Periods of {group}")
+        _table(now.by_period(group), STEPS[now.asked.step], f"Periods of {group}")
 
 
 COLUMNS = {
