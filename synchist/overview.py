@@ -13,12 +13,14 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Select,
+    and_,
     case,
     func,
-    literal,
     literal_column,
     or_,
     select,
+    union,
     update,
 )
 
@@ -189,7 +191,7 @@ def visited(principal: Principal) -> None:
             put.on_conflict_do_update(
                 index_elements=["account_id"],
                 set_={"before_at": case((ended, of.seen_at), else_=of.before_at), "seen_at": now},
-                where=of.seen_at < now - timedelta(minutes=1),
+                where=of.seen_at <= now - timedelta(minutes=1),
             )
         )
 
@@ -371,49 +373,53 @@ _Sums = dict[tuple[int, str], tuple[int, int]]
 """Number and amount by status and currency."""
 
 
+def _summed(of: Any) -> Select[int, str, int, int]:
+    return select(of.sync_status, of.currency, func.count(), func.sum(of.amount)).group_by(
+        of.sync_status, of.currency
+    )
+
+
 def _at(connection: Connection, entity: Entity, moment: datetime) -> _Sums:
     """What was open at a moment: what is open now, without the records that something happened to
     after it, and with what they were then. The later the moment, the less there is to read."""
-    of, event, later = entity.table.c, sync_event.c, sync_event.alias().c
-    touched = (
-        select(event.record_id)
-        .distinct()
-        .where(
-            event.entity == entity.key,
-            event.sync_status.in_([int(status) for status in SyncStatus]),  # for the index
-            event.at > moment,
+    of, then, known = entity.table.c, sync_event.c, sync_event.alias().c
+    # Written status by status, and joined from the left, since SQLite would read all events.
+    touched = union(
+        *(
+            select(then.record_id).where(
+                then.entity == entity.key, then.sync_status == int(status), then.at > moment
+            )
+            for status in SyncStatus
         )
-        .cte("touched")
+    ).subquery("touched")
+    version = (
+        select(func.max(known.version))
+        .where(
+            known.entity == entity.key,
+            known.record_id == touched.c.record_id,
+            known.at <= moment,
+        )
+        .scalar_subquery()
     )
     still_open = _STILL_OPEN[entity.key]
-    now = select(of.sync_status, of.currency, func.count(), func.sum(of.amount)).where(still_open)
-    moved = now.where(of.id.in_(select(touched.c.record_id)))
-    newer = select(literal(1)).where(
-        later.entity == event.entity,
-        later.record_id == event.record_id,
-        later.version > event.version,
-        later.at <= moment,
+    of_then = and_(
+        then.entity == entity.key,
+        then.record_id == touched.c.record_id,
+        then.version == version,
+        then.sync_status != int(SyncStatus.COMPLETE),
     )
-    then = (
-        select(event.sync_status, event.currency, func.count(), func.sum(event.amount))
-        .where(
-            event.entity == entity.key,
-            event.record_id.in_(select(touched.c.record_id)),
-            event.at <= moment,
-            event.sync_status != 1,
-            ~newer.exists(),
-        )
-        .group_by(event.sync_status, event.currency)
-    )
+    moved = touched.outerjoin(entity.table, and_(of.id == touched.c.record_id, still_open))
+    back = touched.outerjoin(sync_event, of_then)
     sums: _Sums = defaultdict(lambda: (0, 0))
     for statement, sign in (
-        (now.group_by(of.sync_status, of.currency), 1),
-        (moved.group_by(of.sync_status, of.currency), -1),
-        (then, 1),
+        (_summed(of).where(still_open), 1),
+        (_summed(of).select_from(moved), -1),
+        (_summed(then).select_from(back), 1),
     ):
         for status, currency, number, amount in connection.execute(statement):
-            before = sums[status, currency]
-            sums[status, currency] = before[0] + sign * number, before[1] + sign * int(amount)
+            if status is not None:  # else it is of no open record
+                before = sums[status, currency]
+                sums[status, currency] = before[0] + sign * number, before[1] + sign * int(amount)
     return sums
 
 
@@ -433,9 +439,9 @@ def _keep(
             index_elements=["day"],
             set_={"time_zone": zone, "last_event_id": newest},
             where=or_(kept.last_event_id <= newest, kept.time_zone != zone),
-        )
+        ).returning(kept.day)
     )
-    if not done.rowcount:
+    if done.first() is None:
         return
     # Nothing is deleted: a role that may not do so is enough for the product.
     connection.execute(update(daily_open).where(daily_open.c.day == day).values(count=0, amount=0))

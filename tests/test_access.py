@@ -21,11 +21,12 @@ from websockets.exceptions import InvalidStatus
 
 from synchist import accounts, digest, export, loading, queries, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
+from synchist.closed_books import set_lock_date
 from synchist.db.engine import reading, writing
 from synchist.db.tables import access_event, auth_session, operation
 from synchist.db.types import utc_now
 from synchist.entities import BILLS, INVOICES
-from synchist.filters import Filters
+from synchist.filters import Filters, today
 from synchist.history import load_record
 from synchist.reconciliation import decisions, saved, workbook
 from synchist.reconciliation.mappings import remember
@@ -234,6 +235,11 @@ def _teach(who: Principal, world: World, folder: Path) -> object:
     return True
 
 
+def _close_books(who: Principal, world: World, folder: Path) -> object:
+    set_lock_date(who, world.connection["QuickBooks US"], today())
+    return True
+
+
 def _export_reconciliation(who: Principal, world: World, folder: Path) -> object:
     return workbook.workbook(who, _reconciled(world)[0])[1]
 
@@ -255,6 +261,7 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "accept what the books hold": _accept,
     "say how a file is read": _teach,
     "export a reconciliation": _export_reconciliation,
+    "say when the books are closed": _close_books,
     "load records": _load,
     "administer users": _administer,
 }

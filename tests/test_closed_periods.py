@@ -273,7 +273,7 @@ def test_a_day_entered_later_stands_until_the_next_refusal(
     database: Database, world: World, analyst: Principal
 ) -> None:
     """Diagnosing anew must not bring back what a person has set aside."""
-    refused(database, world, "failed", ago(40), sync_at=moment_text(noon(2)))
+    refused(database, world, "failed", ago(40), sync_at=moment_text(noon(1)))
     set_lock_date(analyst, world.connection[QUICKBOOKS], None)
     run(database, "UPDATE diagnosis SET catalogue = 'older'")
     problems.rediagnose()

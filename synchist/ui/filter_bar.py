@@ -67,13 +67,14 @@ def link(
     label: str,
     *,
     select: bool = False,
-    icon: bool = True,
+    icon: str | None = None,
     hint: str | None = None,
 ) -> None:
     """A link to an entity's list that shows these filters and no others; with `select`, all that
-    they show is ticked there. `hint` appears when it is pointed at."""
+    they show is ticked there. The icon is the status's unless another is given (empty: none);
+    `hint` appears when the link is pointed at."""
     parameters = {**filters.parameters(entity), FRESH: [SELECT if select else "1"]}
-    shown = STATUS_ICONS[filters.status] if icon else None
+    shown = STATUS_ICONS[filters.status] if icon is None else icon
     st.page_link(page_of(entity), label=label, icon=shown, help=hint, query_params=parameters)
 
 

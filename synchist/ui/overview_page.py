@@ -32,7 +32,12 @@ def show() -> None:
     if not noted:
         with suppress(DatabaseUnavailable):  # then the next look is noted
             overview.visited(viewer.principal())
-    viewer.title_bar(actor, "Overview", "Everything that is open, over all dates")
+    viewer.title_bar(
+        actor,
+        "Overview",
+        f"Everything that is open, over all dates · bars: the ends of the past"
+        f" {overview.SERIES_DAYS} days, from the lowest number to the highest",
+    )
     if empty:
         st.info(
             "There are no records yet. Let your sync jobs write into this database, or make a demo"
@@ -41,15 +46,15 @@ def show() -> None:
         )
         return
     receipt_view.show_latest(actor)
-    _attention(found.attention)
     for column, entity in zip(st.columns(len(ENTITIES)), ENTITIES, strict=True):
         with column.container(border=True, gap="xsmall"):
             _card(entity, found.open[entity.key])
-    left, right = st.columns([3, 2])
+    left, right = st.columns([2, 1])
     with left.container(border=True, gap="xsmall"):
         _causes(found)
     with right.container(border=True, gap="xsmall"):
         _new(found)
+        _attention(found.attention)
 
 
 # ---------------------------------------------------------------- what is open
@@ -57,7 +62,7 @@ def show() -> None:
 
 def _card(entity: Entity, found: Open) -> None:
     st.markdown(f"**{entity.title}**")
-    for column, status in zip(st.columns(2, gap="xsmall"), STATUSES, strict=True):
+    for column, status in zip(st.columns(2, gap=None), STATUSES, strict=True):
         with column.container(gap=None):
             _now(entity, status, found.now[status])
             _development(found.now[status], found.ends[status])
@@ -68,7 +73,7 @@ def _card(entity: Entity, found: Open) -> None:
             filters = Filters(status, Window.ALL, age=age)
             total = found.by_age.get((status, age), Total())
             with cell:
-                _number(entity, filters, total)
+                _number(entity, filters, total, "")
 
 
 def _now(entity: Entity, status: SyncStatus, total: Total) -> None:
@@ -79,28 +84,35 @@ def _now(entity: Entity, status: SyncStatus, total: Total) -> None:
 
 def _development(now: Total, ends: Sequence[Total | None]) -> None:
     """Against yesterday and last week, and the days between as small bars."""
-    yesterday, last_week = ends[-1], ends[-7]
-    if yesterday is None:
-        st.caption("Earlier days are not counted yet")
-        return
-    parts = [f"{now.count - yesterday.count:+,} since yesterday"]
-    if last_week is not None:
-        parts.append(f"{now.count - last_week.count:+,} since last week")
-    st.caption("  \n".join([*parts, _bars([*(end.count for end in ends if end), now.count])]))
+    lines = [
+        f"{_signed(now.count - before.count)} since {when}"
+        for before, when in ((ends[-1], "yesterday"), (ends[-7], "last week"))
+        if before is not None
+    ]
+    counts = [end.count for end in ends if end is not None]
+    whole = len(counts) == len(ends)
+    st.caption("  \n".join(lines if whole else [*lines, "Past days: not counted yet"]))
+    if whole:
+        st.caption(_bars(counts), wrap=False)
+
+
+def _signed(change: int) -> str:
+    return f"{change:+,}".replace("-", "−") if change else "±0"
 
 
 def _bars(numbers: Sequence[int]) -> str:
-    highest = max(numbers) or 1
-    return "".join(LEVELS[max(0, number * 8 - 1) // highest] for number in numbers)
+    lowest = min(numbers)
+    span = max(numbers) - lowest or 1
+    return "".join(LEVELS[(number - lowest) * (len(LEVELS) - 1) // span] for number in numbers)
 
 
-def _number(entity: Entity, filters: Filters, total: Total) -> None:
+def _number(entity: Entity, filters: Filters, total: Total, icon: str) -> None:
     """A number of a table: a link, where there is anything to see."""
     if not total.count:
         st.caption("–")
         return
     hint = f"{filters.status.label} {entity.plural} · {total.money}"
-    link(entity, filters, f"{total.count:,}", icon=False, hint=hint)
+    link(entity, filters, f"{total.count:,}", icon=icon, hint=hint)
 
 
 # ---------------------------------------------------------------- why, and what is new
@@ -113,13 +125,14 @@ def _causes(found: Overview) -> None:
         found.by_cause.items(), key=lambda one: (-added(one[1].values()).count, one[0].label)
     )
     for cause, totals in ranked[:CAUSES]:
-        label, money, *cells = st.columns([3, 2.4, 1, 1, 1, 1], gap=None)
+        label, money, *cells = st.columns([2.5, 3.3, 1.1, 1.1, 1.1, 1.1], gap=None)
         label.markdown(plain(cause.label))
         money.caption(added(totals.values()).money)
         for cell, entity in zip(cells, ENTITIES, strict=True):
             with cell:
                 filters = Filters(SyncStatus.FAILED, Window.ALL, cause=cause.label)
-                _number(entity, filters, totals.get(entity.key, Total()))
+                total = totals.get(entity.key, Total())
+                _number(entity, filters, total, places.ICONS[entity.key])
     rest = len(ranked) - CAUSES
     st.page_link(places.causes(), label=f"{rest} more causes" if rest > 0 else "See Causes")
     if waiting := found.undiagnosed.count:
@@ -142,11 +155,12 @@ def _new(found: Overview) -> None:
 
 
 def _attention(connections: Sequence[Attention]) -> None:
-    """What is wrong with connections, in a line each."""
+    """What is wrong with connections."""
+    st.markdown("**Connections that need attention**")
     for one in connections:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f":material/link_off: **{plain(one.name)}** {_what(one)}", width="content")
-            st.page_link(places.connections(), label="See Connections")
+        st.markdown(f":material/link_off: {plain(one.name)} {_what(one)}")
+    label = "See Connections" if connections else "None is down or ends soon"
+    st.page_link(places.connections(), label=label)
 
 
 def _what(one: Attention) -> str:
@@ -154,4 +168,4 @@ def _what(one: Attention) -> str:
         return ":red[is down: its authorization has ended]"
     if one.refused:
         return ":red[is down: it refuses every attempt]"
-    return f":orange[its authorization ends in {counted(one.days or 0, 'day')}]"
+    return f":orange[works; its authorization ends in {counted(one.days or 0, 'day')}]"
