@@ -6,7 +6,7 @@ import altair
 import pandas as pd
 import streamlit as st
 
-HEIGHT, LEGEND_ROW, ABREAST = 155, 18, 3
+HEIGHT, LEGEND_ROW, ABREAST = 155, 26, 3
 """Pixels of a chart, and of each further row of its legend, with so many names in a row."""
 
 LEGEND = altair.Legend(
