@@ -4,6 +4,7 @@ A month is that of the accounting date. Every function takes the connection of a
 transaction (`accounts.viewing`), so that all numbers come from one state of the database.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -28,7 +29,17 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from synchist.db.tables import TRACKED, organization, period_close, period_reopen, sync_event
 from synchist.db.tables import connection as connection_table
 from synchist.entities import BY_KEY, ENTITIES, Entity
-from synchist.filters import start_of, today
+from synchist.filters import (
+    NO_CONNECTION,
+    NO_DATE,
+    Attempted,
+    Filters,
+    WillNotSync,
+    Window,
+    month_of,
+    start_of,
+    today,
+)
 from synchist.queries import Total, added
 from synchist.statuses import CloseReason, SyncStatus
 
@@ -75,7 +86,8 @@ def kind_of(of: Columns) -> ColumnElement[str]:
         return literal_column(f"'{kind.value}'")
 
     def is_in(status: SyncStatus) -> ColumnElement[bool]:
-        return literal_column(str(int(status))) == of["sync_status"]
+        is_it: ColumnElement[bool] = of["sync_status"] == literal_column(str(int(status)))
+        return is_it
 
     will_not: ColumnElement[str] = literal_column(f"'{CloseReason.WILL_NOT_SYNC.value}'")
     return case(
@@ -91,6 +103,38 @@ def kind_of(of: Columns) -> ColumnElement[str]:
 def blocks(of: Columns) -> ColumnElement[bool]:
     """Whether a record or event blocks the close, as SQL."""
     return kind_of(of).in_([kind.value for kind in BLOCKING])
+
+
+def filters_of(
+    kind: Kind, month: date | None, billing: str = "", connection: str | None = ""
+) -> Filters:
+    """What shows exactly the records of a kind: of a month (None: without an accounting date), of
+    all billing organizations and connections where these are empty; None: without a connection.
+
+    Of Complete it shows those whose amount differs as well.
+    """
+    status, more = _SHOWN[kind]
+    return Filters(
+        status,
+        Window.ALL,
+        month=month_of(month) if month else NO_DATE,
+        billing=billing or None,
+        connection=NO_CONNECTION if connection is None else connection or None,
+        **more,
+    )
+
+
+_SHOWN: Mapping[Kind, tuple[SyncStatus, Mapping[str, Any]]] = {
+    Kind.FAILED: (SyncStatus.FAILED, {}),
+    Kind.PENDING: (SyncStatus.PENDING, {"attempted": Attempted.BEFORE.value}),
+    Kind.NEVER: (SyncStatus.PENDING, {"attempted": Attempted.NEVER.value}),
+    Kind.DIFFERS: (
+        SyncStatus.COMPLETE,
+        {"will_not_sync": WillNotSync.WITHOUT.value, "differs": True},
+    ),
+    Kind.WILL_NOT_SYNC: (SyncStatus.COMPLETE, {"will_not_sync": WillNotSync.ONLY.value}),
+    Kind.COMPLETE: (SyncStatus.COMPLETE, {"will_not_sync": WillNotSync.WITHOUT.value}),
+}
 
 
 # ---------------------------------------------------------------- months and their units
@@ -204,11 +248,22 @@ def _touched(entity: Entity, since: datetime) -> Select[int]:
 
 @dataclass(frozen=True)
 class Held:
-    """How many records of one kind, their TMS amounts, and since when the oldest of them is there
-    (its creation, UTC)."""
+    """How many records of one kind, their TMS amounts, since when the oldest of them is there (its
+    creation, UTC), and how many there are of each currency."""
 
     total: Total = field(default_factory=Total)
     oldest: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def together(parts: Iterable[Held]) -> Held:
+    """The sum of what is held, currency by currency."""
+    found = list(parts)
+    counts = Counter[str]()
+    for one in found:
+        counts.update(one.counts)
+    oldest = min((one.oldest for one in found if one.oldest), default=None)
+    return Held(added(one.total for one in found), oldest, dict(counts))
 
 
 @dataclass(frozen=True)
@@ -242,6 +297,16 @@ Holding = Mapping[tuple[str, Kind], Held]
 """Entity key and kind → what there is of it."""
 
 
+def held(holding: Holding, kinds: Iterable[Kind], entity: Entity | None = None) -> Held:
+    """What there is of these kinds, of one entity or of all."""
+    wanted = set(kinds)
+    return together(
+        one
+        for (key, kind), one in holding.items()
+        if kind in wanted and entity in (None, BY_KEY[key])
+    )
+
+
 @dataclass(frozen=True)
 class Standing:
     """A unit: the names of its billing organization and connection (empty: none), what it holds,
@@ -255,13 +320,7 @@ class Standing:
 
     def held(self, kinds: Iterable[Kind], entity: Entity | None = None) -> Held:
         """What it holds of these kinds, of one entity or of all."""
-        found = [
-            one
-            for (key, kind), one in self.holding.items()
-            if kind in kinds and entity in (None, BY_KEY[key])
-        ]
-        oldest = min((one.oldest for one in found if one.oldest), default=None)
-        return Held(added(one.total for one in found), oldest)
+        return held(self.holding, kinds, entity)
 
     @property
     def blocking(self) -> Held:
@@ -284,6 +343,15 @@ class Month:
     month: date
     units: tuple[Standing, ...]
     undated: Holding
+
+    @property
+    def holding(self) -> Holding:
+        """What it holds altogether."""
+        found: dict[tuple[str, Kind], Held] = {}
+        for one in self.units:
+            for key, part in one.holding.items():
+                found[key] = together([found.get(key, Held()), part])
+        return found
 
     @property
     def signed_off(self) -> int:
@@ -333,10 +401,9 @@ def load_month(
 
 def _add(into: dict[tuple[str, Kind], Held], entity: Entity, row: Any) -> None:
     key = (entity.key, Kind(row.kind))
-    before = into.get(key, Held())
-    oldest = min(filter(None, (before.oldest, row.oldest)))
-    one = Total(row.count, {row.currency: int(row.amount)})
-    into[key] = Held(added([before.total, one]), oldest)
+    total = Total(row.count, {row.currency: int(row.amount)})
+    one = Held(total, row.oldest, {row.currency: row.count})
+    into[key] = together([into.get(key, Held()), one])
 
 
 def _counted(of: Columns, source: FromClause) -> Select[Any]:

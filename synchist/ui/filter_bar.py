@@ -10,7 +10,9 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
+    Attempted,
     Filters,
+    WillNotSync,
     Window,
     month_before,
     parse,
@@ -37,6 +39,9 @@ NAMES = (
     "cause",
     "problem",
     "waits",
+    "month",
+    "attempted",
+    "will_not_sync",
     "blocked",
     "differs",
 )
@@ -131,7 +136,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             width=190,
             **bound,
         )
-        more = _more(entity, choices, pending, bound)
+        more = _more(entity, choices, status, bound)
         viewer.account_menu(actor)
     # Client-side limits of widgets can be forged: what counts is parsed once more.
     filters, rejected = parse(
@@ -198,8 +203,21 @@ def _dates(entity: Entity, disabled: bool, bound: Mapping[str, Any]) -> tuple[An
     return applied
 
 
+_OF_STATUS: Mapping[SyncStatus, tuple[tuple[str, str, str], ...]] = {
+    SyncStatus.PENDING: (
+        ("waits", "Why it waits", "All reasons"),
+        ("attempted", "Attempted", "Never or before"),
+    ),
+    SyncStatus.COMPLETE: (("will_not_sync", "Will not be synced", "All complete records"),),
+}
+"""The filters of one sync status alone: name, label, and what stands there while it is not used."""
+
+
 def _more(
-    entity: Entity, choices: Mapping[str, list[str]], pending: bool, bound: Mapping[str, Any]
+    entity: Entity,
+    choices: Mapping[str, list[str]],
+    status: SyncStatus | None,
+    bound: Mapping[str, Any],
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
     selects = [
@@ -208,8 +226,10 @@ def _more(
         ("connection", "Connection", "All connections"),
         ("currency", "Currency", "All currencies"),
         ("cause", "Cause", "All causes"),
-        *([("waits", "Why it waits", "All reasons")] if pending else []),
+        ("month", "Accounting month", "All months"),
+        *(_OF_STATUS.get(status, ()) if status else ()),
     ]
+    choices = {**choices, "attempted": list(Attempted), "will_not_sync": list(WillNotSync)}
     names = (*(name for name, _, _ in selects), "problem", "blocked", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]

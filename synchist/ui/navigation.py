@@ -30,6 +30,7 @@ def main() -> None:
             *(page_of(entity) for entity in ENTITIES),
             places.causes(),
             places.reconcile(),
+            places.close(),
             places.connections(),
             places.operations(),
             st.Page(SCRIPTS / "record.py", title="Record", visibility="hidden"),
