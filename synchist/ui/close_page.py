@@ -256,7 +256,7 @@ def _progress(progress: Sequence[tuple[date, int]], now: int) -> None:
     )
     said = ", ".join(f"{day.day} {day:%b}: {number:,}" for day, number in days)
     st.bar_chart(
-        frame, sort=False, height=190, y_label="Records", alt=f"Bars of a day each. {said}"
+        frame, sort=False, height=190, y_label="Records", alt=f"A bar for each day: {said}"
     )
 
 
@@ -413,9 +413,8 @@ def _after(one: Standing, close: Close, after: After, *, alone: bool) -> None:
     """What moved since the sign-off, by record, with who or what did it."""
     if not after.count and not alone:
         return
-    st.markdown(
-        f"**Changed after close** · {'' if alone else plain(_name(one)) + ' · '}{_moved(after)}"
-    )
+    where = "" if alone else f"{plain(_name(one))} · "
+    st.markdown(f"**Changed after close** · {where}{_moved(after)}")
     if not after.moves:
         return
     shown = after.moves[:MOVES]
@@ -427,7 +426,7 @@ def _after(one: Standing, close: Close, after: After, *, alone: bool) -> None:
     )
     if len(after.moves) > MOVES:
         st.caption(
-            f"The newest {MOVES:,} of {counted(len(after.moves), 'change')}; the Excel file has all."
+            f"The newest {MOVES:,} of {len(after.moves):,} changes; the Excel file has all."
         )
 
 
