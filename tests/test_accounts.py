@@ -339,7 +339,7 @@ def test_the_actor_is_who_the_database_says(ana: Session, door: Gate) -> None:
     boaster = Principal(ana.id, "somebody-else")
     with door(boaster, SYNC, "look") as (_, actor):
         assert (actor.id, actor.login, actor.name) == (1, "ana", "Ana Example")
-        assert actor.roles == {SYNC}
+        assert actor.roles == {SYNC, Role.CLOSE}
 
 
 @pytest.mark.parametrize("door", [acting, viewing])
@@ -429,13 +429,14 @@ def test_the_demo_needs_no_password(database: Database) -> None:
     }
     assert roles == {
         "analyst": {SYNC},
+        "controller": {SYNC, Role.CLOSE},
         "viewer": {SYNC, Role.HIDE_EXPORT},
         "visitor": frozenset(),
     }
     assert attempt("analyst", "") == "SignInFailed"
 
 
-def test_only_the_three_demo_accounts_need_no_password(database: Database) -> None:
+def test_only_the_demo_accounts_need_no_password(database: Database) -> None:
     make_demo(records=20)
     accounts.add_account(OPERATOR, "ana", "Ana Example", PASSWORD)
     for login in ("ana", "nobody", ""):

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from io import BytesIO
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select
+from openpyxl import load_workbook
+from sqlalchemy import event, func, select
 
-from synchist import accounts
+from synchist import accounts, queries
 from synchist.accounts import NotAllowed, NotSignedIn, Principal
 from synchist.closing import state
 from synchist.closing.changes import After, How, changed_after
@@ -31,19 +34,22 @@ from synchist.closing.state import (
     Standing,
     State,
     Unit,
+    filters_of,
     load_close,
     load_month,
     load_progress,
 )
+from synchist.closing.workbook import workbook
+from synchist.db.engine import database as engine_of
 from synchist.db.engine import reading
 from synchist.db.tables import access_event, period_close, period_close_record
 from synchist.db.types import moment_text, utc_now
 from synchist.entities import BILLS, ENTITIES, INVOICE_PAYMENTS, INVOICES, Entity
-from synchist.filters import readable, start_of, today
+from synchist.filters import parse, readable, start_of, today
 from synchist.roles import Role
 from tests.changes import COMPLETE, OPERATOR, PENDING, attempt, move, run, sets, ticked, to
-from tests.conftest import Database, sign_in
-from tests.world import World, noon
+from tests.conftest import POSTGRESQL, Database, sign_in
+from tests.world import NOT_MAPPED, World, noon
 
 MONTH = state.first_of(today() - timedelta(days=90))
 """The month in which most of the world's stories began."""
@@ -147,6 +153,40 @@ def test_one_unit_alone_is_the_same(database: Database, world: World, unit: Unit
 )
 def test_the_month_that_people_are_closing(day: date, closing: date) -> None:
     assert state.month_to_close(day) == closing
+
+
+def test_a_number_leads_to_exactly_its_records(
+    database: Database, world: World, unit: Unit
+) -> None:
+    """Also without a connection or a date; Complete shows those whose amount differs as well."""
+    run(
+        database,
+        sets(BILLS, world.bill["failed"], {"connection_id": None}),
+        sets(INVOICES, world.invoice["failed"], {"accounting_date": None}),
+        sets(INVOICES, world.invoice["closed"], {"synced_amount": 1}),
+        sets(BILLS, world.bill["pending_again"], {"sync_at": None}),
+    )
+    months = {MONTH, state.first_of(today() - timedelta(days=1))}
+    looked = 0
+    with reading() as connection:
+        for one in months:
+            found = load_month(connection, one)
+            places = [
+                (each.holding, one, each.billing, each.connection or None) for each in found.units
+            ]
+            places += [(found.holding, one, "", ""), (found.undated, None, "", "")]
+            for holding, day, billing, books in places:
+                for entity, kind in product(ENTITIES, Kind):
+                    kinds = [kind, Kind.DIFFERS] if kind is Kind.COMPLETE else [kind]
+                    held = state.held(holding, kinds, entity).total
+                    shown = filters_of(kind, day, billing, books)
+                    assert queries.total(connection, entity, shown) == held, (kind, places)
+                    again, said = parse(
+                        entity, shown.parameters(entity), queries.choices(connection, entity)
+                    )
+                    assert (again.parameters(entity), said) == (shown.parameters(entity), [])
+                    looked += held.count > 0
+    assert looked > 50
 
 
 # ---------------------------------------------------------------- then and now
@@ -333,6 +373,25 @@ def test_without_both_roles_nothing_is_closed(
     assert denied == ["sign a month off", "reopen a month"]
 
 
+@pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
+def test_what_a_job_writes_while_it_is_signed_off_is_a_conflict(
+    database: Database, world: World, unit: Unit, controller: Principal
+) -> None:
+    """Nothing is locked for the jobs: what was frozen is looked at, not what stood a moment before."""
+    what = seen(unit)
+    job = [attempt(INVOICES, world.invoice["failed"], None, sync_status=1, synced_amount=123_450)]
+
+    @event.listens_for(engine_of(), "before_cursor_execute")
+    def _before(*given: Any) -> None:
+        if job and "INSERT INTO period_close_record" in given[2]:
+            run(database, job.pop())
+
+    with pytest.raises(BlockingChanged):
+        sign_off(controller, str(uuid4()), unit, "", what)
+    assert not job
+    assert of(unit).state is State.OPEN
+
+
 def test_a_role_taken_away_counts_at_once(
     database: Database, world: World, unit: Unit, controller: Principal
 ) -> None:
@@ -389,6 +448,68 @@ def test_as_of_then_the_month_was_signed_off(
         State.SIGNED_OFF,
         State.REOPENED,
     ]
+
+
+# ---------------------------------------------------------------- the Excel file
+
+
+def sheets(content: bytes) -> dict[str, list[dict[str, Any]]]:
+    book = load_workbook(BytesIO(content))
+    return {
+        sheet.title: [
+            dict(zip([cell.value for cell in sheet[1]], row, strict=True))
+            for row in sheet.iter_rows(min_row=2, values_only=True)
+        ]
+        for sheet in book
+    }
+
+
+def test_the_file_holds_what_blocks_what_there_is_and_what_moved(
+    database: Database, world: World, unit: Unit, controller: Principal
+) -> None:
+    note = '=HYPERLINK("x")'
+    signed(controller, unit, note)
+    run(database, sets(INVOICES, world.invoice["failed"], {"amount": 100_000, "number": "=1+1"}))
+    name, content = workbook(controller, MONTH, unit)
+    assert name.startswith(f"Close {MONTH:%Y-%m} ")
+    found = sheets(content)
+    assert list(found) == ["Blocking", "Summary", "Changed after close", "About"]
+    blocking = of(unit).blocking.total
+    assert len(found["Blocking"]) == blocking.count
+    assert sum(row["Amount"] for row in found["Blocking"]) == blocking.by_currency["USD"] / 100
+    assert {row["Accepted at sign-off"] for row in found["Blocking"]} == {"yes"}
+    (changed,) = [row for row in found["Blocking"] if row["Number"] == "=1+1"]
+    assert (changed["What blocks"], changed["Last error"]) == ("Failed", NOT_MAPPED)
+    holding = of(unit).holding
+    assert sum(row["Count"] for row in found["Summary"]) == state.held(holding, Kind).total.count
+    (failed,) = [
+        row for row in found["Summary"] if (row["Records"], row["Kind"]) == ("invoices", "Failed")
+    ]
+    assert (failed["Count"], failed["Count when signed off"]) == (4, 4)
+    assert failed["Amount when signed off"] - failed["Amount"] == 1_234.50 - 1_000
+    assert (failed["Note"], failed["Signed off by"]) == (note, "Cora")
+    (moved,) = found["Changed after close"]
+    assert moved["What changed"] == (
+        "Amount from 1,234.50 USD to 1,000.00 USD; Number from INV-2001 to =1+1"
+    )
+    facts = {row["What"]: row["Value"] for row in found["About"]}
+    assert (facts["Signed off"], facts["Failed"]) == ("1 of 1", 16)
+    with reading() as connection:
+        kept = connection.scalars(
+            select(access_event.c.detail).where(access_event.c.kind == "export")
+        ).one()
+    assert kept.startswith(f"{blocking.count} rows: close of {state.named(MONTH)}, Harbor Point")
+
+
+def test_an_empty_month_is_a_file_too(
+    database: Database, world: World, analyst: Principal, viewer: Principal
+) -> None:
+    book = load_workbook(BytesIO(workbook(analyst, date(2001, 1, 1))[1]))
+    for name, heading in (("Blocking", "Number"), ("Changed after close", "What changed")):
+        assert heading in [cell.value for cell in book[name][1]]
+        assert book[name].max_row == 1
+    with pytest.raises(NotAllowed, match="may not export"):
+        workbook(viewer, MONTH)
 
 
 # ---------------------------------------------------------------- afterwards
