@@ -377,7 +377,7 @@ def test_without_both_roles_nothing_is_closed(
 def test_what_a_job_writes_while_it_is_signed_off_is_a_conflict(
     database: Database, world: World, unit: Unit, controller: Principal
 ) -> None:
-    """Nothing is locked for the jobs: what was frozen is looked at, not what stood a moment before."""
+    """Nothing is locked for the jobs: what was frozen is looked at, not what stood before."""
     what = seen(unit)
     job = [attempt(INVOICES, world.invoice["failed"], None, sync_status=1, synced_amount=123_450)]
 

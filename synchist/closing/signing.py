@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from synchist.accounts import Actor, NotAllowed, Principal, acting, record_access
 from synchist.closing.state import (
+    BLOCKING,
     Close,
     Kind,
     Unit,
@@ -47,6 +48,7 @@ from synchist.db.types import utc_now
 from synchist.entities import ENTITIES
 from synchist.errors import SynchistError
 from synchist.filters import today
+from synchist.queries import Total, added
 from synchist.roles import Role
 
 LONGEST_NOTE = 2_000
@@ -136,13 +138,11 @@ def sign_off(principal: Principal, close_id: str, unit: Unit, note: str, seen: E
         )
         _freeze(connection, identity, unit)
         # Of what was frozen, and not looked up beside it: a job may have written in between.
-        accepted = _accepted(connection, identity)
-        if accepted != seen:
+        kept = _frozen_exceptions(connection, identity)
+        if kept != seen:
             raise BlockingChanged
         words = f"{named(unit.month)}, {_name(connection, unit)}"
-        record_access(
-            connection, actor, "month_signed_off", f"{words}; {accepted.count:,} exceptions"
-        )
+        record_access(connection, actor, "month_signed_off", f"{words}; {kept.count:,} exceptions")
         return _made(connection, identity)
 
 
@@ -299,7 +299,7 @@ def frozen() -> FromClause:
     )
 
 
-def _accepted(connection: Connection, identity: str) -> Exceptions:
+def _frozen_exceptions(connection: Connection, identity: str) -> Exceptions:
     """The exceptions of a sign-off, as `exceptions` gives them."""
     found: list[Any] = []
     record, of = period_close_record.c, sync_event.c
@@ -353,3 +353,12 @@ def frozen_sums(connection: Connection, close_id: str) -> list[Frozen]:
         .order_by(of.entity, of.kind, of.currency)
     )
     return [Frozen(row.entity, Kind(row.kind), *row[2:]) for row in rows]
+
+
+def accepted(connection: Connection, close_id: str) -> Total:
+    """The exceptions that a sign-off has accepted."""
+    return added(
+        Total(one.count, {one.currency: one.amount})
+        for one in frozen_sums(connection, close_id)
+        if one.kind in BLOCKING
+    )

@@ -61,7 +61,7 @@ class Kind(StrEnum):
         """The words that users read."""
         return {
             Kind.FAILED: "Failed",
-            Kind.PENDING: "Pending after an attempt",
+            Kind.PENDING: "Pending, attempted",
             Kind.NEVER: "Never attempted",
             Kind.DIFFERS: "Amount differs",
             Kind.WILL_NOT_SYNC: "Will not be synced",
@@ -374,10 +374,10 @@ def load_month(
     undated: dict[tuple[str, Kind], Held] = {}
     for entity in ENTITIES:
         for row in connection.execute(_holding(entity, month, unit, as_of)):
-            into = holdings.setdefault((row.billing, row.connection), {})
-            _add(into, entity, row)
-        for row in connection.execute(_undated(entity, as_of)):
-            _add(undated, entity, row)
+            if row.is_dated:
+                _add(holdings.setdefault((row.billing, row.connection), {}), entity, row)
+            else:
+                _add(undated, entity, row)
     closes = load_closes(connection, month, as_of)
     for close in closes:
         if unit in (None, close.unit):
@@ -406,35 +406,26 @@ def _add(into: dict[tuple[str, Kind], Held], entity: Entity, row: Any) -> None:
     into[key] = together([into.get(key, Held()), one])
 
 
-def _counted(of: Columns, source: FromClause) -> Select[Any]:
-    return select(
-        of["billing_organization_id"].label("billing"),
-        of["connection_id"].label("connection"),
-        kind_of(of).label("kind"),
-        of["currency"],
-        func.count().label("count"),
-        func.sum(of["amount"]).label("amount"),
-        func.min(of["created_at"]).label("oldest"),
-    ).select_from(source)
-
-
 def _holding(entity: Entity, month: date, unit: Unit | None, as_of: datetime | None) -> Select[Any]:
+    """Counts and sums of what the month holds, and of what has no accounting date."""
     source = standing(entity, as_of)
     of = source.c
+    is_dated = of.accounting_date.is_not(None)
+    groups = (of.billing_organization_id, of.connection_id, is_dated, kind_of(of), of.currency)
     return (
-        _counted(of, source)
-        .where(*(unit.within(of) if unit else in_month(of, month)))
-        .group_by(of.billing_organization_id, of.connection_id, kind_of(of), of.currency)
-    )
-
-
-def _undated(entity: Entity, as_of: datetime | None) -> Select[Any]:
-    source = standing(entity, as_of)
-    of = source.c
-    return (
-        _counted(of, source)
-        .where(of.accounting_date.is_(None))
-        .group_by(of.billing_organization_id, of.connection_id, kind_of(of), of.currency)
+        select(
+            of.billing_organization_id.label("billing"),
+            of.connection_id.label("connection"),
+            is_dated.label("is_dated"),
+            kind_of(of).label("kind"),
+            of.currency,
+            func.count().label("count"),
+            func.sum(of.amount).label("amount"),
+            func.min(of.created_at).label("oldest"),
+        )
+        .select_from(source)
+        .where(or_(and_(*_scope(of, month, unit)), ~is_dated))
+        .group_by(*groups)
     )
 
 

@@ -36,6 +36,7 @@ from synchist.closing.state import (
 )
 from synchist.entities import ENTITIES
 from synchist.filters import month_of, today
+from synchist.queries import Total
 from synchist.roles import Role
 from synchist.ui import faults, viewer
 from synchist.ui.filter_bar import link
@@ -58,36 +59,43 @@ def show() -> None:
         viewer.title_bar(actor, "Close", "What blocks a month, by accounting date")
         st.info("There are no records with an accounting date yet, so there is nothing to close.")
         return
-    top = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    top, bar = (
+        st.container(),
+        st.container(horizontal=True, vertical_alignment="bottom", gap="small"),
+    )
+    with bar:
         month = _month(months)
-        with viewer.reading("look at the close of a month") as (connection, actor):
-            found = load_month(connection, month)
+    with viewer.reading("look at the close of a month") as (connection, actor):
+        found = load_month(connection, month)
+        with bar:
             unit = _unit(found)
-            progress = load_progress(connection, month, unit.unit if unit else None)
-            after = {
-                one.unit: changed_after(connection, one.close)
-                for one in found.units
-                if one.close and unit in (None, one)
-            }
-        st.space("stretch")
-        _export(actor, month, unit)
-    with top:
-        viewer.title_bar(actor, f"Close {named(month)}", _summary(found))
-    if unit is None:
-        _units(found, after)
-    else:
-        _sign(actor, unit)
-    left, right = st.columns([5, 2])
-    with left:
-        _blocking(month, unit, unit.holding if unit else found.holding)
+            st.space("stretch")
+            _export(actor, month, unit)
+        with top:
+            viewer.title_bar(actor, f"Close {named(month)}", _summary(found))
+        after = {
+            one.unit: changed_after(connection, one.close)
+            for one in found.units
+            if one.close and unit in (None, one)
+        }
         if unit is None:
-            _undated(found)
-    with right:
-        _progress(progress, (unit.blocking if unit else held(found.holding, BLOCKING)).total.count)
-    for one in found.units:
-        if one.close and one.unit in after:
-            _after(one, one.close, after[one.unit], alone=unit is not None)
+            _units(found, after)
+        else:
+            close = unit.close
+            _sign(actor, unit, signing.accepted(connection, close.id) if close else Total())
+        left, right = st.columns([5, 2])
+        with left:
+            _blocking(month, unit, unit.holding if unit else found.holding)
+            if unit is None:
+                _undated(found)
+        for one in found.units:
+            if one.close and one.unit in after:
+                _after(one, one.close, after[one.unit], alone=unit is not None)
+        with right:  # last, since it looks into the history of all that has moved
+            st.caption("Records that block, at the end of each day")
+            days = load_progress(connection, month, unit.unit if unit else None)
+            blocking = unit.blocking if unit else held(found.holding, BLOCKING)
+            _progress([*days, (today(), blocking.total.count)])
 
 
 # ---------------------------------------------------------------- which
@@ -177,7 +185,7 @@ def _units(month: Month, after: Mapping[Unit, After]) -> None:
             **{kind.label: _figure(one.held([kind]).total.count) for kind in BLOCKING},
             "Money": one.blocking.total.money or "–",
             "Oldest": age(one.blocking.oldest) if one.blocking.oldest else "–",
-            "State": _state(one),
+            "State": _badge(one),
             "Changed after": _figure(after[one.unit].count) if one.unit in after else "",
         }
         for one in month.units
@@ -194,19 +202,17 @@ def _figure(number: int) -> str:
     return f"{number:,}" if number else "–"
 
 
-def _state(one: Standing) -> str:
-    badge = f":{COLORS[one.state]}-badge[{one.state}]"
-    if one.close is None:
-        return badge
-    return f"{badge} {plain(one.close.actor if one.close.stands else one.close.reopened_by)}"
+def _badge(one: Standing) -> str:
+    return f":{COLORS[one.state]}-badge[{one.state}]"
 
 
 def _blocking(month: date, unit: Standing | None, holding: Holding) -> None:
     """Each number a link to the list of exactly these records."""
     total = held(holding, BLOCKING)
+    oldest = f" · the oldest {age(total.oldest)} old" if total.oldest else ""
     st.markdown(
         f"**{counted(total.total.count, 'record')} block{'' if total.total.count != 1 else 's'} the"
-        f" close**{' · ' + total.total.money if total.total.count else ''}"
+        f" close**{' · ' + total.total.money if total.total.count else ''}{oldest}"
     )
     billing = unit.billing if unit else ""
     books = "" if unit is None else unit.connection or None
@@ -247,9 +253,7 @@ def _undated(month: Month) -> None:
                     link(entity, shown, f"{words}, {kind.label.lower()}")
 
 
-def _progress(progress: Sequence[tuple[date, int]], now: int) -> None:
-    st.caption("Records that block, at the end of each day")
-    days = [*progress, (today(), now)]
+def _progress(days: Sequence[tuple[date, int]]) -> None:
     frame = pd.DataFrame(
         {"Records": [number for _, number in days]},
         index=pd.Index([f"{day.day} {day:%b}" for day, _ in days], name="Day"),
@@ -277,11 +281,11 @@ class Asked:
         return f"{name}_{self.close_id}"
 
 
-def _sign(actor: Actor, one: Standing) -> None:
+def _sign(actor: Actor, one: Standing, accepted: Total) -> None:
     """How far the unit is, and the way on."""
     close = one.close
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(_how_far(one), width="content")
+        st.markdown(_how_far(one, accepted), width="content")
         st.space("stretch")
         if Role.CLOSE not in actor.roles:
             st.caption("Months are signed off by holders of the role Close.", width="content")
@@ -292,19 +296,25 @@ def _sign(actor: Actor, one: Standing) -> None:
             _open_sign_off(one)
 
 
-def _how_far(one: Standing) -> str:
+def _how_far(one: Standing, accepted: Total) -> str:
     close = one.close
-    badge = f":{COLORS[one.state]}-badge[{one.state}]"
     if close is None:
-        return badge
+        return _badge(one)
     note = f" · “{plain(close.note)}”" if close.note else ""
-    signed = f"signed off by {plain(close.actor)}, {moment(close.at)}{note}"
+    signed = f"by {plain(close.actor)}, {moment(close.at)}{note}"
     if close.stands:
-        return f"{badge} {signed}"
+        return f"{_badge(one)} {signed} · {_exceptions(accepted)}"
     return (
-        f"{badge} by {plain(close.reopened_by)}, {moment(close.reopened_at)} ·"
-        f" “{plain(close.reason)}” · before, {signed}"
+        f"{_badge(one)} by {plain(close.reopened_by)}, {moment(close.reopened_at)} ·"
+        f" “{plain(close.reason)}” · before that, signed off {signed}"
     )
+
+
+def _exceptions(accepted: Total) -> str:
+    """What was accepted, in words."""
+    if not accepted.count:
+        return "nothing blocked it"
+    return f"accepted {counted(accepted.count, 'exception')}, {accepted.money}"
 
 
 def _open_sign_off(one: Standing) -> None:
@@ -333,7 +343,8 @@ def _signing(asked: Asked) -> None:
         height=90,
     )
     sure = not asked.seen.count or st.checkbox(
-        f"I accept {counted(asked.seen.count, 'record')} as {_exceptions(asked.seen.count)}",
+        f"I accept {counted(asked.seen.count, 'record')} as"
+        f" {'an exception' if asked.seen.count == 1 else 'exceptions'}",
         key=asked.key("accepted"),
     )
     st.caption(
@@ -348,10 +359,6 @@ def _signing(asked: Asked) -> None:
         on_click=_sign_off,
         args=(asked,),
     )
-
-
-def _exceptions(count: int) -> str:
-    return "an exception" if count == 1 else "exceptions"
 
 
 def _accepted(one: Standing) -> None:
@@ -425,9 +432,7 @@ def _after(one: Standing, close: Close, after: After, *, alone: bool) -> None:
         alt=f"What changed after the sign-off of {moment(close.at)}",
     )
     if len(after.moves) > MOVES:
-        st.caption(
-            f"The newest {MOVES:,} of {len(after.moves):,} changes; the Excel file has all."
-        )
+        st.caption(f"The newest {MOVES:,} of {len(after.moves):,} changes; the Excel file has all.")
 
 
 def _moved(after: After) -> str:
