@@ -104,6 +104,31 @@ def load_open(connection: Connection) -> Open:
     return Open(tuple(_groups(connection, totals, created)), undiagnosed)
 
 
+def load_by_cause(connection: Connection) -> tuple[dict[Cause, dict[str, Total]], Total]:
+    """The open failures of all entities over all dates by cause and entity key, and those that
+    nobody has diagnosed yet."""
+    cause_of = dict(connection.execute(select(problem.c.id, problem.c.cause)).all())
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    sums: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for entity in ENTITIES:
+        for problem_id, currency, number, money, _ in connection.execute(
+            _failed(connection, entity)
+        ):
+            key = cause_of.get(problem_id, ""), entity.key
+            counts[key] += number
+            sums[key][currency] += int(money)
+    found: dict[Cause, dict[str, Total]] = defaultdict(dict)
+    undiagnosed = []
+    for (cause, entity_key), number in counts.items():
+        total = Total(number, dict(sums[cause, entity_key]))
+        if cause:
+            of = found[Cause.from_stored(cause)]
+            of[entity_key] = added([of.get(entity_key, Total()), total])
+        else:
+            undiagnosed.append(total)
+    return dict(found), added(undiagnosed)
+
+
 def _failed(connection: Connection, entity: Entity) -> Select[int, str, int, int, Any]:
     # Without statistics SQLite takes an index of all statuses and looks up every row, unless told.
     told = f" INDEXED BY ix_{entity.key}_problem" if connection.dialect.name == "sqlite" else ""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -21,10 +21,10 @@ from typing import Any
 import click
 import structlog
 
-from synchist import accounts, demo, diagnosis, export, loading, problems, queries
+from synchist import accounts, demo, diagnosis, digest, export, loading, problems, queries
 from synchist.accounts import Principal
 from synchist.child import UnreadableFile
-from synchist.db.engine import reading
+from synchist.db.engine import DatabaseUnavailable, reading
 from synchist.db.prepare import check, prepare, upgrade
 from synchist.demo import live
 from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
@@ -44,6 +44,9 @@ log = structlog.get_logger()
 
 KINDS = {entity.slug.replace("_", "-"): entity for entity in ENTITIES}
 """What records are called on the command line: `invoice-payments`."""
+
+DIAGNOSED_FOR_A_DIGEST = 10_000
+"""So many new failures of each kind are diagnosed before a digest is written."""
 
 KIND = click.Choice(list(KINDS))
 STATUSES = click.Choice([status.label for status in SyncStatus], case_sensitive=False)
@@ -451,6 +454,49 @@ def _write(path: Path, content: bytes, force: bool) -> None:
         raise FileInTheWay(path) from None
     except OSError as error:
         raise FileNotWritten(path, error) from None
+
+
+@main.command(name="digest")
+@click.option(
+    "--since",
+    default="yesterday",
+    show_default=True,
+    metavar="MOMENT",
+    help="yesterday, today, week, YYYY-MM-DD or YYYY-MM-DDTHH:MM, in the business time zone.",
+)
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in digest.By]),
+    default=digest.By.ENTITY.value,
+    show_default=True,
+    help="What the numbers are told apart by.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html"]),
+    default="text",
+    show_default=True,
+    help="A plain text, or one document for a mail.",
+)
+@click.option(
+    "--stuck-days",
+    type=click.IntRange(1, 3650),
+    default=7,
+    show_default=True,
+    help="Failed for more than so many days counts as stuck.",
+)
+@_when_ready
+def digest_command(since: str, by: str, form: str, stuck_days: int) -> None:
+    """Say what failed, what is stuck and what came back since a moment; for cron and mail."""
+    moment = digest.moment_of(since)
+    with suppress(DatabaseUnavailable):  # what is not diagnosed yet is said to be so
+        for _ in range(DIAGNOSED_FOR_A_DIGEST // problems.BATCH):
+            if not problems.catch_up():
+                break
+    found = digest.load(_principal(), moment, digest.By(by), stuck_days)
+    told = digest.as_html(found) if form == "html" else digest.as_text(found)
+    click.echo(told, nl=False)
 
 
 @main.command(name="rediagnose")

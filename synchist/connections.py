@@ -5,8 +5,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    func,
+    literal_column,
+    select,
+)
 
+from synchist import closed_books
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import diagnosis, problem, sync_event
 from synchist.db.types import utc_now
@@ -20,6 +31,9 @@ from synchist.statuses import ConnectionState, EventKind, SyncStatus
 BURST = 3
 """So many refusals in a row, and nothing in between that the accounting system has looked at, mean
 that the connection is down, whatever its state says."""
+
+SOON_DAYS = 14
+"""So many days before its end an authorization is pointed out."""
 
 WEEKS, USUALLY = 4, 3
 """An hour of the week usually has attempts if it had some in so many of the past weeks."""
@@ -44,6 +58,7 @@ class Health:
     `refusals` counts the attempts refused for lack of authorization since the last answer of
     another kind, the first of them at `refused_since`; `refused` totals the records failed for that
     reason now, by entity key, and `problem` is the name under which the lists show them.
+    `lock_date_by` is who has entered the lock date at last, empty where a job has written it.
     `silent_hours` are the full hours since the last attempt in which there usually are some, as
     business time.
     """
@@ -55,6 +70,8 @@ class Health:
     state: ConnectionState
     token_expires_at: datetime | None
     lock_date: date | None
+    learnt_lock_date: date | None
+    lock_date_by: str
     last_success: datetime | None
     last_attempt: datetime | None
     refusals: int
@@ -70,6 +87,11 @@ class Health:
         return self.state is not ConnectionState.AUTHORIZED or (
             ends is not None and ends <= utc_now()
         )
+
+    @property
+    def closed_through(self) -> date | None:
+        """The day up to and including which the books are closed, as far as it is known."""
+        return max(filter(None, (self.lock_date, self.learnt_lock_date)), default=None)
 
     @property
     def is_down(self) -> bool:
@@ -90,6 +112,44 @@ def names(connection: Connection) -> dict[int, tuple[str, str]]:
     return {key: (name, system) for key, name, system in rows}
 
 
+@dataclass(frozen=True)
+class Attention:
+    """A connection that somebody should look at: `expired`, or its last attempts were `refused`,
+    or its authorization ends in `days`."""
+
+    name: str
+    expired: bool
+    refused: bool
+    days: int | None
+
+
+def load_attention(connection: Connection) -> list[Attention]:
+    """The connections that are down, or whose authorization ends soon, in alphabetical order.
+
+    Found by a few looks, unlike `load_connections`; silence is not told.
+    """
+    found = []
+    rows = connection.execute(select(connection_table).order_by(connection_table.c.name))
+    for row in rows.all():
+        ends, now = row.token_expires_at, utc_now()
+        expired = row.state != ConnectionState.AUTHORIZED or (ends is not None and ends <= now)
+        refused = not expired and _is_refused(connection, row)
+        days = None if ends is None else (ends - now).days
+        if expired or refused or (days is not None and days <= SOON_DAYS):
+            found.append(Attention(row.name, expired, refused, days))
+    return found
+
+
+def _is_refused(connection: Connection, row: Row[Any]) -> bool:
+    """Whether as many attempts as make it count as down were refused in a row."""
+    refused = connection.scalar(_refusing(row.id))
+    if refused is None:
+        return False
+    success = _latest_attempt(connection, row.id, SyncStatus.COMPLETE)
+    answered = _last([success, row.last_success_at, _last_answer(connection, row.id)])
+    return _refusals(connection, refused, answered, most=BURST)[0] >= BURST
+
+
 def load_connections(connection: Connection) -> list[Health]:
     """Every connection, in alphabetical order."""
     rows = connection.execute(select(connection_table).order_by(connection_table.c.name))
@@ -100,11 +160,7 @@ def _health(connection: Connection, row: Row[Any]) -> Health:
     latest = {status: _latest_attempt(connection, row.id, status) for status in SyncStatus}
     last_success = _last([latest[SyncStatus.COMPLETE], row.last_success_at])
     last_attempt = _last([*latest.values(), row.last_success_at])
-    refused = connection.execute(
-        select(problem.c.id, PROBLEM_NAME.label("name"))
-        .select_from(PROBLEMS)
-        .where(problem.c.connection_id == row.id, problem.c.cause == Cause.AUTHORIZATION.value)
-    ).first()
+    refused = connection.execute(_refusing(row.id)).first()
     refusals, since = (0, None)
     if refused is not None:
         answered = _last([last_success, _last_answer(connection, row.id)])
@@ -117,6 +173,8 @@ def _health(connection: Connection, row: Row[Any]) -> Health:
         state=ConnectionState(row.state),
         token_expires_at=row.token_expires_at,
         lock_date=row.lock_date,
+        learnt_lock_date=row.learnt_lock_date,
+        lock_date_by=closed_books.entered_by(connection, row.id, row.lock_date),
         last_success=last_success,
         last_attempt=last_attempt,
         refusals=refusals,
@@ -124,6 +182,18 @@ def _health(connection: Connection, row: Row[Any]) -> Health:
         refused=_failed(connection, refused.id) if refused else {},
         problem=refused.name if refused else "",
         silent_hours=_silent_hours(connection, row.id, last_attempt),
+    )
+
+
+def _refusing(connection_id: int) -> Select[int, str]:
+    """The problem of a connection that refuses for lack of authorization: id and name."""
+    return (
+        select(problem.c.id, PROBLEM_NAME.label("name"))
+        .select_from(PROBLEMS)
+        .where(
+            problem.c.connection_id == connection_id,
+            problem.c.cause == Cause.AUTHORIZATION.value,
+        )
     )
 
 
@@ -180,15 +250,20 @@ def _last_answer(connection: Connection, connection_id: int) -> datetime | None:
 
 
 def _refusals(
-    connection: Connection, problem_id: int, answered: datetime | None
+    connection: Connection, problem_id: int, answered: datetime | None, most: int | None = None
 ) -> tuple[int, datetime | None]:
+    """Number and first moment of the refusals after an answer; `most` is how far to count."""
     at = diagnosis.c.at
     later = [] if answered is None else [at > answered]
-    count, since = connection.execute(
-        select(func.count(), func.min(at))
+    found = (
+        select(at)
         .select_from(_BY_ATTEMPTS)
         .where(diagnosis.c.problem_id == problem_id, *later)
-    ).one()
+        .order_by(at)
+        .limit(most)
+        .subquery()
+    )
+    count, since = connection.execute(select(func.count(), func.min(found.c.at))).one()
     return count, since
 
 

@@ -6,7 +6,7 @@ column, add a line; a declaration that can't work fails at import.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     String,
     Table,
+    and_,
     bindparam,
     case,
     cast,
@@ -104,7 +105,8 @@ class Entity:
 
     `key` stands in events and operations, `slug` in addresses and widget keys. `waits` gives, of a
     Pending record, one of the texts of `waiting`: why it does not move. `blocking` is what may hold
-    up a payment.
+    up a payment. `in_closed_period` says of an open record whether its connection's books are
+    closed at its accounting date, `closed_through` up to which day they are.
     """
 
     key: str
@@ -124,6 +126,8 @@ class Entity:
     billing_name: ColumnElement[str]
     connection_name: ColumnElement[str]
     connection_system: ColumnElement[str]
+    closed_through: ColumnElement[date | None]
+    in_closed_period: ColumnElement[bool]
     waits: ColumnElement[str]
     waiting: tuple[str, ...]
     applications: Applications
@@ -177,6 +181,37 @@ def _blocking(table: Table, link: Applications) -> Blocking:
     )
 
 
+def _is_closed(of: Fields, link: FromClause) -> ColumnElement[bool]:
+    """Whether an open record's accounting date lies in closed books. Unknown is not closed."""
+    return and_(
+        of.sync_status.in_([int(status) for status in OPEN]),
+        or_(
+            of.accounting_date <= link.c.lock_date,
+            of.accounting_date <= link.c.learnt_lock_date,
+        ),
+    )
+
+
+def _in_closed_period(table: Table) -> ColumnElement[bool]:
+    """The same for a record by itself: counts need no names of parties and connections."""
+    books = connection.alias(f"{table.name}_books")
+    return (
+        select(literal(1))
+        .select_from(books)
+        .where(books.c.id == table.c.connection_id, _is_closed(table.c, books))
+        .correlate(table)
+        .exists()
+    )
+
+
+def closed_through(link: FromClause) -> ColumnElement[date | None]:
+    """The later of a connection's two days: told by a person or a job, and learnt."""
+    told, learnt = link.c.lock_date, link.c.learnt_lock_date
+    # No function of both databases takes the greater of two where one of them may be null.
+    is_told = or_(learnt.is_(None), told >= learnt)
+    return case((is_told, told), else_=learnt)
+
+
 def _waits(
     table: Table, link: FromClause, syncable: tuple[str, ...], blocking: Blocking | None
 ) -> tuple[ColumnElement[Any], tuple[str, ...]]:
@@ -217,7 +252,12 @@ def _too_long_ago() -> datetime:
     return utc_now() - timedelta(hours=settings().pending_hours)
 
 
-def _outcome(of: Fields, waits: ColumnElement[Any], blocking: Blocking | None) -> list[Column]:
+def _outcome(
+    of: Fields,
+    waits: ColumnElement[Any],
+    is_closed: ColumnElement[bool],
+    blocking: Blocking | None,
+) -> list[Column]:
     """What the last attempt left, shared by all entities."""
     return [
         Column(
@@ -246,6 +286,17 @@ def _outcome(of: Fields, waits: ColumnElement[Any], blocking: Blocking | None) -
             only=(SyncStatus.PENDING,),
         ),
         *([_blocked_by(blocking)] if blocking else []),
+        Column(
+            "period",
+            "Period",
+            Kind.TEXT,
+            case((is_closed, literal("Closed")), else_=literal("")),
+            65,
+            help="Closed: the books are closed at this accounting date, and would refuse the"
+            " record. Ask to reopen the period, or change the date in the TMS, before you send it"
+            " back",
+            only=OPEN,
+        ),
         Column(
             "cause",
             "Cause",
@@ -404,7 +455,7 @@ def _entity(
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
             Column("currency", "Currency", Kind.TEXT, of.currency, 70),
-            *_outcome(of, waits, blocking),
+            *_outcome(of, waits, _is_closed(of, link), blocking),
             *(_document(of) if is_document else _payment(of)),
             *_tail(of, billing, link),
         ),
@@ -429,6 +480,8 @@ def _entity(
         billing_name=billing.c.name,
         connection_name=link.c.name,
         connection_system=link.c.system,
+        closed_through=closed_through(link),
+        in_closed_period=_in_closed_period(table),
         waits=waits,
         waiting=waiting,
         charge_lines=tables.charge_line.c.get(f"{key}_id"),
@@ -492,4 +545,5 @@ __all__ = [
     "Entity",
     "Kind",
     "Sort",
+    "closed_through",
 ]

@@ -75,6 +75,40 @@ class WillNotSync(StrEnum):
     WITHOUT = "Without these"
 
 
+class Age(StrEnum):
+    """For how many business days a record has been there."""
+
+    TODAY = "Today"
+    DAYS = "1 to 3 days"
+    WEEK = "4 to 7 days"
+    MONTH = "8 to 30 days"
+    LONGER = "Over 30 days"
+
+    @property
+    def words(self) -> str:
+        """When records of this age were created, as a sentence says it."""
+        return "today" if self is Age.TODAY else f"{self.value.lower()} ago"
+
+    @property
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """From when on, and before when, records of this age were created, in UTC; None means no
+        limit on that side."""
+        newest, oldest = _AGES[self]
+        start = None if oldest is None else start_of(today() - timedelta(days=oldest))
+        end = None if newest == 0 else start_of(today() - timedelta(days=newest - 1))
+        return start, end
+
+
+_AGES: Mapping[Age, tuple[int, int | None]] = {
+    Age.TODAY: (0, 0),
+    Age.DAYS: (1, 3),
+    Age.WEEK: (4, 7),
+    Age.MONTH: (8, 30),
+    Age.LONGER: (31, None),
+}
+"""Business days since the record was created, from and to."""
+
+
 def today() -> date:
     """The present day in the business time zone."""
     return datetime.now(settings().zone).date()
@@ -101,6 +135,12 @@ def first_of_month(month: str) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
         raise ValueError(month)
     return date.fromisoformat(f"{month}-01")
+
+
+def readable_moment(moment: datetime) -> str:
+    """A moment to the second, in business time: 22 Nov 2026 17:03:05."""
+    local = moment.astimezone(settings().zone)
+    return f"{readable(local.date())} {local:%H:%M:%S} ({settings().time_zone})"
 
 
 def start_of(day: date) -> datetime:
@@ -135,7 +175,9 @@ class Filters:
     """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` and
     `attempted` for Pending only, `will_not_sync` for Complete only. `month` is that of the
     accounting date, as 2026-11, or NO_DATE. `cause` is a label of `Cause`, `problem` the full name
-    of a problem (PROBLEM_NAME) or a part of it.
+    of a problem (PROBLEM_NAME) or a part of it, `closed` what lies in closed books. `age` is one of
+    `Age`, counted from when the record was created; `since` leaves out what has its sync status
+    from before that moment.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -153,7 +195,10 @@ class Filters:
     month: str | None = None
     attempted: str | None = None
     will_not_sync: str | None = None
+    age: Age | None = None
+    since: datetime | None = None
     blocked: bool = False
+    closed: bool = False
     differs: bool = False
     sort: str = "Newest first"
 
@@ -240,8 +285,17 @@ class Filters:
         conditions += self._of_the_close(entity)
         if self.cause or self.problem:
             conditions.append(entity.table.c.problem_id.in_(self._problems()))
+        if self.age is not None:
+            start, end = self.age.bounds
+            created = entity.table.c.created_at
+            conditions += [created >= start] if start else []
+            conditions += [created < end] if end else []
+        if self.since is not None:
+            conditions.append(entity.table.c.outcome_at >= self.since)
         if self.blocked and entity.blocking is not None:
             conditions.append(entity.blocking.is_blocked)
+        if self.closed:
+            conditions.append(entity.in_closed_period)
         if self.differs:
             conditions.append(entity.differs)
         if self.search:
@@ -308,10 +362,10 @@ class Filters:
     def of_status(self, entity: Entity) -> ColumnElement[bool]:
         """The sync status as SQL."""
         status = int(self.status)
-        # Written out where the index of failures by problem helps: it holds failures alone, and
-        # SQLite does not look into a parameter to see that it may use it.
-        by_problem = self.cause or self.problem
-        return entity.table.c.sync_status == (literal_column(str(status)) if by_problem else status)
+        # Written out where an index helps that holds failures alone, or what is open: SQLite does
+        # not look into a parameter to see that it may use it.
+        indexed = self.cause or self.problem or self.age
+        return entity.table.c.sync_status == (literal_column(str(status)) if indexed else status)
 
     def conditions(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
@@ -355,6 +409,8 @@ class Filters:
             ("accounting month", None if self.month == NO_DATE else self.month),
             ("attempted:", self.tried and self.tried.lower()),
             ("will not be synced:", self.given_up and self.given_up.lower()),
+            ("created", self.age and self.age.words),
+            ("since", self.since and readable_moment(self.since)),
         ):
             if value is not None:
                 parts.append(f"{label} {value}")
@@ -362,6 +418,8 @@ class Filters:
             parts.append("no accounting date")
         if self.blocked and entity.blocking is not None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
+        if self.closed:
+            parts.append("books closed at the accounting date")
         if self.differs:
             parts.append("amount differs")
         return " · ".join(parts)
@@ -391,7 +449,11 @@ class Filters:
             value = getattr(self, name)
             if value:
                 values[name] = [value]
-        for name in ("blocked", "differs"):
+        if self.age:
+            values["age"] = [self.age.value]
+        if self.since:
+            values["since"] = [self.since.astimezone(UTC).isoformat().replace("+00:00", "Z")]
+        for name in ("blocked", "closed", "differs"):
             if getattr(self, name):
                 values[name] = ["true"]
         if self.sort != entity.sorts[0].label:
@@ -450,6 +512,32 @@ def _possible(name: str, value: str, known: Mapping[str, Sequence[str]] | None) 
         except ValueError:
             return False
     return True
+
+
+def _parse_age(values: Sequence[str], corrections: list[str]) -> Age | None:
+    for value in values[:1]:
+        if value in set(Age):
+            return Age(value)
+        corrections.append(f"There is no age “{_shorten(value)}”; showing all.")
+    return None
+
+
+def _parse_moment(values: Sequence[str], corrections: list[str]) -> datetime | None:
+    """A moment in ISO form; in UTC where it names no zone."""
+    if not values:
+        return None
+    try:
+        moment = datetime.fromisoformat(values[0])
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment.date() < EARLIEST:
+        corrections.append(
+            f"“{_shorten(values[0])}” is no moment since {readable(EARLIEST)} such as"
+            " 2026-11-22 17:03; showing all."
+        )
+        return None
+    return moment
 
 
 def parse(
@@ -525,10 +613,14 @@ def parse(
                 f"The problem was longer than {LONGEST_PROBLEM:,} characters; the rest is left out."
             )
         filters = replace(filters, problem=name_of[0][:LONGEST_PROBLEM])
-    if given("differs"):
-        filters = replace(filters, differs=given("differs")[0] == "true")
-    if given("blocked") and entity.blocking is not None:
-        filters = replace(filters, blocked=given("blocked")[0] == "true")
+    filters = replace(
+        filters,
+        age=_parse_age(given("age"), corrections),
+        since=_parse_moment(given("since"), corrections),
+    )
+    for name in ("differs", "closed", *(["blocked"] if entity.blocking else [])):
+        if chosen := given(name):
+            filters = replace(filters, **{name: chosen[0] == "true"})  # type: ignore[arg-type]
     if sort := given("sort"):
         if sort[0] in {order.label for order in entity.sorts}:
             filters = replace(filters, sort=sort[0])

@@ -91,9 +91,10 @@ class Link:
 class Record:
     """A record as its drawer shows it.
 
-    `fields` holds every `entity.columns` key and `id`, `version`, `created_at`, `tms_id` and the
-    `system` of its connection. Charges belong to invoices and bills; links lead to records of
-    `linked_entity`. `holds_up` counts the open payments that wait for this document.
+    `fields` holds every `entity.columns` key and `id`, `version`, `created_at`, `tms_id`, the
+    `system` of its connection and the day through which its books are closed (`closed_through`).
+    Charges belong to invoices and bills; links lead to records of `linked_entity`. `holds_up`
+    counts the open payments that wait for this document.
     """
 
     entity: Entity
@@ -138,6 +139,7 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
                 of.created_at,
                 of.tms_id,
                 entity.connection_system.label("system"),
+                entity.closed_through.label("closed_through"),
                 *(column.source.label(column.key) for column in entity.columns),
             )
             .select_from(entity.source)

@@ -25,12 +25,14 @@ from sqlalchemy import (
     update,
 )
 
+from synchist.closed_books import Refusal, learn
 from synchist.db.engine import dialect_insert, reading, writing
 from synchist.db.tables import TELLS_WHY, UNDIAGNOSED, organization, problem, sync_event
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import diagnosis as diagnosis_table
 from synchist.diagnosis import ANY, Cause, diagnose, shared, title, version
 from synchist.entities import ENTITIES, Entity
+from synchist.statuses import EventKind
 
 BATCH = 200
 """Records a transaction: a fraction of a second, so that no job and no person waits for it."""
@@ -52,6 +54,7 @@ class _Found:
     key: Key
     title: str
     retry: str
+    refusal: Refusal | None
 
 
 # ---------------------------------------------------------------- when
@@ -141,6 +144,8 @@ def _diagnose(entity: Entity, ids: Sequence[int]) -> int:
         unchanged = {key for key in ids if key in held and held[key] == seen.get(key)}
         _store(connection, entity, [one for one in found if one.record_id in unchanged], problems)
         _settle(connection, entity, unchanged)
+        # Last: what is learnt of a connection shows on every page.
+        learn(connection, [one.refusal for one in found if one.refusal])
     return len(unchanged)
 
 
@@ -163,6 +168,8 @@ def _telling(entity: Entity, ids: Sequence[int]) -> Select[Any]:
             event.record_id,
             event.version,
             event.at,
+            event.kind,
+            event.accounting_date,
             event.connection_id,
             event.sync_error,
             event.sync_error_code,
@@ -196,7 +203,16 @@ def _explained(entity: Entity, row: Row[Any]) -> _Found:
     name = shared(read.cause, read.named)
     key = (row.connection_id, read.cause, name)
     words = title(read.cause, name, system)
-    return _Found(row.record_id, row.version, row.at, key, words, read.retry.value)
+    refusal = _refusal(row) if read.cause is Cause.CLOSED_PERIOD else None
+    return _Found(row.record_id, row.version, row.at, key, words, read.retry.value, refusal)
+
+
+def _refusal(row: Row[Any]) -> Refusal | None:
+    """What the event tells of the books: only an attempt is an answer of theirs."""
+    is_answer = row.kind == EventKind.ATTEMPT.value and row.connection_id is not None
+    if not is_answer or row.accounting_date is None:
+        return None
+    return Refusal(row.connection_id, row.accounting_date, row.at)
 
 
 def as_text(stored: object) -> str:

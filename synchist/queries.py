@@ -289,15 +289,6 @@ def _distinct(column: ColumnElement[str]) -> Select[str]:
     return select(value.c.value).where(value.c.value.is_not(None))
 
 
-def overview(connection: Connection) -> dict[str, dict[SyncStatus, Total]]:
-    """Failed and Pending of every entity over all dates, by entity key."""
-    found = {}
-    for entity in ENTITIES:
-        still_open = entity.table.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])
-        found[entity.key] = _totals(connection, entity, Filters(), [still_open])
-    return found
-
-
 def is_empty(connection: Connection) -> bool:
     """Whether the database holds no record of any entity."""
     return all(connection.scalar(select(entity.table.c.id).limit(1)) is None for entity in ENTITIES)

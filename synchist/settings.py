@@ -48,6 +48,13 @@ class Settings(BaseSettings):
         description="A Pending record that no job has tried for so many hours counts as stuck",
     )
 
+    address: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Where people open the pages, such as https://sync.example.com: digests link"
+        " there; empty means no links",
+    )
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

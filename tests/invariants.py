@@ -5,6 +5,8 @@ here, except the list of the triggers that should stand.
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -241,6 +243,41 @@ _OF_CLOSES = (
 )
 
 
+_OPEN_THEN = """SELECT e.entity, e.sync_status, e.currency, count(*), sum(e.amount)
+    FROM sync_event e WHERE e.at <= {end} AND e.sync_status <> 1
+        AND NOT EXISTS (SELECT 1 FROM sync_event l WHERE l.entity = e.entity
+            AND l.record_id = e.record_id AND l.version > e.version AND l.at <= {end})
+    GROUP BY e.entity, e.sync_status, e.currency"""
+
+_GROWN = "SELECT 1 FROM sync_event e WHERE e.id > {last} AND e.at <= {end} LIMIT 1"
+
+
+def _end(connection: Connection, day: date, zone: str) -> str:
+    """The end of a business day as SQL."""
+    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone)).astimezone(UTC)
+    offset = "+00" if connection.dialect.name == "postgresql" else ""
+    return f"'{end:%Y-%m-%d %H:%M:%S.%f}{offset}'"
+
+
+def _miscounted(connection: Connection) -> Iterator[str]:
+    """The days whose totals are not those of the history that they were counted with."""
+
+    def rows(statement: str) -> set[tuple[object, ...]]:
+        return {tuple(row) for row in connection.exec_driver_sql(statement)}
+
+    for given, zone, last in rows("SELECT day, time_zone, last_event_id FROM daily_open_day"):
+        day = date.fromisoformat(str(given))
+        end = _end(connection, day, str(zone))
+        stored = rows(
+            "SELECT entity, sync_status, currency, count, amount FROM daily_open"
+            f" WHERE day = '{day}' AND count <> 0"
+        )
+        if not rows(_GROWN.format(last=last, end=end)) and stored != rows(
+            _OPEN_THEN.format(end=end)
+        ):
+            yield f"{day}: what was open at its end is miscounted."
+
+
 def violations(connection: Connection) -> list[str]:
     """One sentence for each thing that does not hold; empty where all is well."""
 
@@ -266,4 +303,4 @@ def violations(connection: Connection) -> list[str]:
         f"operation {identity}: it takes another one back without being an undo, or is one of none."
         for (identity,) in rows(_UNDOES)
     ]
-    return found
+    return [*found, *_miscounted(connection)]

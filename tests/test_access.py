@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from synchist import accounts, export, loading, queries, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
+from synchist.closed_books import set_lock_date
 from synchist.closing import signing
 from synchist.closing.state import Close, Unit, first_of, load_closes
 from synchist.closing.workbook import workbook as closed
@@ -28,7 +29,7 @@ from synchist.db.engine import reading, writing
 from synchist.db.tables import access_event, auth_session, operation
 from synchist.db.types import utc_now
 from synchist.entities import BILLS, INVOICES
-from synchist.filters import Filters
+from synchist.filters import Filters, today
 from synchist.history import load_record
 from synchist.reconciliation import decisions, saved, workbook
 from synchist.reconciliation.mappings import remember
@@ -238,6 +239,11 @@ def _teach(who: Principal, world: World, folder: Path) -> object:
     return True
 
 
+def _close_books(who: Principal, world: World, folder: Path) -> object:
+    set_lock_date(who, world.connection["QuickBooks US"], today())
+    return True
+
+
 def _export_reconciliation(who: Principal, world: World, folder: Path) -> object:
     return workbook.workbook(who, _reconciled(world)[0])[1]
 
@@ -286,6 +292,7 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "sign a month off": _sign_off,
     "reopen a month": _reopen,
     "export a month's close": _export_close,
+    "say when the books are closed": _close_books,
     "load records": _load,
     "administer users": _administer,
 }
@@ -329,6 +336,7 @@ PATHS = {
     "open Bills": "/bills",
     "open Bill Payments": "/bill_payments",
     "open Causes": "/causes",
+    "open Trends": "/trends",
     "open Reconcile": "/reconcile",
     "open Close": "/close",
     "open Connections": "/connections",
@@ -465,6 +473,7 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "open Bills": ("bills", "", _open, r"\d failed bill"),
     "open Bill Payments": ("bill_payments", "", _open, r"\d failed bill pay"),
     "open Causes": ("causes", "", _open, r"problems explain \d"),
+    "open Trends": ("trends", "", _open, r"Success rate"),
     "open Reconcile": ("reconcile", "", _open, r"What the books really hold"),
     "open a reconciliation": ("reconcile", f"id={RECONCILED}", _open, r"transactions\.csv"),
     "open Close": ("close", "", _open, r"\d records? blocks? the close"),

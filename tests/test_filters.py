@@ -154,6 +154,7 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         if status is SyncStatus.COMPLETE
         else None,
         blocked=draw(st.booleans()) if entity.blocking else False,
+        closed=draw(st.booleans()),
         differs=draw(st.booleans()),
         sort=draw(st.sampled_from([sort.label for sort in entity.sorts])),
     )
@@ -184,7 +185,7 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
-    *("cause", "problem", "waits", "blocked", "differs", "sort", "nothing"),
+    *("cause", "problem", "waits", "blocked", "closed", "differs", "sort", "nothing"),
     *("month", "attempted", "will_not_sync"),
 )
 KNOWN = {

@@ -1,15 +1,17 @@
 """The dialog that changes sync statuses: for the ticked records of a list, for one record, or for
 all failures of one cause."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import streamlit as st
 
-from synchist import blocking
+from synchist import blocking, closed_books
+from synchist.closed_books import Closed
 from synchist.entities import BY_KEY
+from synchist.filters import readable
 from synchist.loading.evidence import Found, read_amount
 from synchist.queries import Ticked
 from synchist.risks import Risk
@@ -94,11 +96,13 @@ def _dialog(asked: Asked) -> None:
     faults.show_kept()
     status = asked.to or _new_status(asked)
     _with_parents(asked, status)
-    chosen = _chosen(asked, status)
+    closed = _closed(asked, status)
+    chosen = _chosen(asked, status, closed)
     number = len(_flat(chosen))
     st.markdown(f"**{count_of(chosen)}** · {selection.money(_flat(chosen))}")
     if asked.hidden:
         st.caption(f":material/visibility_off: {asked.hidden:,} of them are not in view.")
+    _warn_of_closed(asked, closed)
     if number > settings().max_records_per_operation:
         st.warning(
             f"At most {settings().max_records_per_operation:,} records can be changed at a time."
@@ -138,7 +142,7 @@ def _dialog(asked: Asked) -> None:
         or (status is SyncStatus.COMPLETE and not asked.value("reason"))
         or _unsettled(found, number),
         on_click=_apply,
-        args=(asked, Shown(status, tuple(at_risk), tuple(found.unused))),
+        args=(asked, Shown(status, tuple(at_risk), tuple(found.unused), tuple(closed))),
     )
 
 
@@ -172,14 +176,64 @@ def _with_parents(asked: Asked, status: SyncStatus | None) -> None:
     )
 
 
-def _chosen(asked: Asked, status: SyncStatus | None) -> Chosen:
+def _chosen(asked: Asked, status: SyncStatus | None, closed: Sequence[Closed]) -> Chosen:
     """The records that the change is asked for."""
+    chosen = _asked_for(asked, status)
+    if not asked.value("open_only"):
+        return chosen
+    return {
+        key: {
+            one: it
+            for one, it in records.items()
+            if not any(one in books.records.get(key, ()) for books in closed)
+        }
+        for key, records in chosen.items()
+    }
+
+
+def _asked_for(asked: Asked, status: SyncStatus | None) -> Chosen:
+    """The same before anything is left out."""
     if status is not SyncStatus.PENDING or not asked.value("parents"):
         return asked.chosen
     chosen = {key: dict(records) for key, records in asked.chosen.items()}
     for key, records in asked.parents.items():
         chosen[key] = {**records, **chosen.get(key, {})}
     return chosen
+
+
+def _closed(asked: Asked, status: SyncStatus | None) -> Sequence[Closed]:
+    """What lies in closed books and would be refused again, asked of the database once."""
+    if status is not SyncStatus.PENDING:
+        return ()
+    scope = (asked.operation_id, bool(asked.value("parents")))
+    known: tuple[Any, Sequence[Closed]] | None = st.session_state.get("closed_books")
+    if known is None or known[0] != scope:
+        with viewer.reading("look for closed periods") as (connection, _):
+            known = (scope, closed_books.closed(connection, _asked_for(asked, status)))
+        st.session_state["closed_books"] = known
+    return known[1]
+
+
+def _warn_of_closed(asked: Asked, closed: Sequence[Closed]) -> None:
+    """Say of how many records the period is closed, and offer to leave them out."""
+    if not closed:
+        return
+    number = sum(books.count for books in closed)
+    lie = listed(
+        [
+            f"**{books.count:,} {'lies' if books.count == 1 else 'lie'} in a period that"
+            f" {plain(books.connection)} has closed** (through {readable(books.through)})"
+            for books in closed
+        ]
+    )
+    st.warning(
+        f"{lie}. {'It' if number == 1 else 'They'} would fail again until the period is reopened,"
+        " or the accounting date is changed in the TMS.",
+        icon=":material/lock_clock:",
+    )
+    st.checkbox(
+        "Leave it out" if number == 1 else f"Leave these {number:,} out", key=asked.key("open_only")
+    )
 
 
 def _risks(
@@ -189,7 +243,8 @@ def _risks(
     evidence = found.evidence
     if status is None or (status is not SyncStatus.PENDING and not evidence):
         return {}
-    scope = (asked.operation_id, status, bool(asked.value("parents")), repr(evidence))
+    options = (bool(asked.value("parents")), bool(asked.value("open_only")))
+    scope = (asked.operation_id, status, options, repr(evidence))
     known: tuple[Any, dict[tuple[str, int], Risk]] | None = st.session_state.get("risks")
     if known is None or known[0] != scope:
         change = Change(status, CloseReason.OTHER, evidence=evidence)
@@ -284,12 +339,13 @@ def confirmed(operation_id: str, count: int) -> bool:
 
 @dataclass(frozen=True)
 class Shown:
-    """What Apply was drawn beside: the new status, the records at risk, and what of the evidence
-    is not used."""
+    """What Apply was drawn beside: the new status, the records at risk, what of the evidence is
+    not used, and what lies in closed books."""
 
     status: SyncStatus | None
     at_risk: Collection[tuple[str, int]]
     unused: Collection[str]
+    closed: Collection[Closed]
 
 
 def _apply(asked: Asked, shown: Shown) -> None:
@@ -297,13 +353,14 @@ def _apply(asked: Asked, shown: Shown) -> None:
     that asks for another look, nothing is done yet."""
     with faults.kept():
         status = asked.to or SyncStatus.from_label(asked.value("status") or "")
-        everything = _chosen(asked, status)
+        closed = _closed(asked, status)
+        everything = _chosen(asked, status, closed)
         found = _found(asked, everything, status)
         at_risk = _risks(asked, everything, status, found)
         if (
             status is None
             or _unsettled(found, len(_flat(everything)))
-            or shown != Shown(status, tuple(at_risk), tuple(found.unused))
+            or shown != Shown(status, tuple(at_risk), tuple(found.unused), tuple(closed))
         ):
             raise InvalidChange("Look at what your last entry has changed here, then apply.")
         accepted, left = risk_grid.decided(asked.operation_id, at_risk.values())

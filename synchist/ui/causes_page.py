@@ -19,7 +19,7 @@ from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, places, receipt_view, remedy, viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, counted, plain
+from synchist.ui.wording import LEVELS, age, counted, plain
 
 PAGE = 25
 ALL = "All"
@@ -31,7 +31,6 @@ MEANINGS = {
     State.BACK: f"Failed again after at least {causes.QUIET_DAYS} quiet days",
 }
 CHARTED = 6
-LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def _money(group: Group) -> float:

@@ -4,19 +4,16 @@ from datetime import datetime
 
 import streamlit as st
 
-from synchist import connections
+from synchist import closed_books, connections
 from synchist.connections import Health
 from synchist.diagnosis import ANY, Cause, explained
 from synchist.entities import BY_KEY
-from synchist.filters import Filters, Window, readable
+from synchist.filters import EARLIEST, Filters, Window, readable, today
 from synchist.queries import added
 from synchist.statuses import ConnectionState, SyncStatus
-from synchist.ui import viewer
+from synchist.ui import faults, viewer
 from synchist.ui.filter_bar import link
 from synchist.ui.wording import age, counted, moment, numbered, plain
-
-SOON_DAYS = 14
-"""So many days before its end an authorization is pointed out."""
 
 
 def show() -> None:
@@ -24,6 +21,7 @@ def show() -> None:
     with viewer.reading("open Connections") as (connection, actor):
         found = connections.load_connections(connection)
     viewer.title_bar(actor, "Connections", "The links to your accounting systems")
+    faults.show_kept()
     if not found:
         st.info("There are no connections yet. Sync jobs write them into the table connection.")
     for health in found:
@@ -39,6 +37,7 @@ def _card(health: Health) -> None:
         if health.silent_hours:
             st.warning(_silence(health), icon=":material/volume_off:")
         st.table(_facts(health), hide_header=True, border="horizontal", alt="About the connection")
+        _lock_date(health)
         if health.refused:
             _refused(health)
 
@@ -48,7 +47,7 @@ def _badges(health: Health) -> list[str]:
     badges = []
     if health.is_down:
         badges.append(":red-badge[Down]")
-    elif days is not None and days <= SOON_DAYS:
+    elif days is not None and days <= connections.SOON_DAYS:
         badges.append(f":orange-badge[Expires in {counted(days, 'day')}]")
     if health.silent_hours:
         badges.append(":orange-badge[Silent]")
@@ -85,8 +84,48 @@ def _facts(health: Health) -> dict[str, str]:
         "Authorization": _authorization(health),
         "Last success": _when(health.last_success),
         "Last attempt": _when(health.last_attempt),
-        "Books closed": f"up to {readable(health.lock_date)}" if health.lock_date else "not known",
+        "Books closed": _closed(health),
     }
+
+
+def _closed(health: Health) -> str:
+    """Through which day, and how that is known."""
+    by = plain(health.lock_date_by)
+    if health.closed_through is None:
+        return f"no, entered by {by}" if by else "not known"
+    if health.closed_through == health.lock_date:
+        known = f"entered by {by}" if by else "told by a sync job"
+    else:
+        known = "learnt from refusals"
+    return f"through {readable(health.closed_through)} ({known})"
+
+
+def _lock_date(health: Health) -> None:
+    """Say through which day the books are closed. The day that is known is part of the keys, so
+    that the field shows what somebody else has entered meanwhile."""
+    key = f"lock_date_{health.id}_{health.lock_date}_{health.learnt_lock_date}"
+    st.session_state.setdefault(key, health.closed_through)
+    with (
+        st.popover("Books are closed through …", icon=":material/lock_clock:"),
+        st.form(f"form_{key}", border=False),
+    ):
+        st.date_input(
+            "Books are closed through",
+            value=None,  # else nobody could clear it
+            min_value=EARLIEST,
+            max_value=today(),
+            key=key,
+            help="Failed and pending records up to this accounting date are marked, since the"
+            " books would refuse them. Clear it where the books are open. It takes the place of"
+            " what was learnt from refusals.",
+        )
+        st.form_submit_button("Save", on_click=_set_lock_date, args=(health.id, key))
+
+
+def _set_lock_date(connection_id: int, key: str) -> None:
+    with faults.kept():
+        day = st.session_state.get(key)
+        closed_books.set_lock_date(viewer.principal(), connection_id, day)
 
 
 def _authorization(health: Health) -> str:

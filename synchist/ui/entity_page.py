@@ -279,7 +279,10 @@ def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     """Copy link and Export. The link carries every filter with its dates written out."""
     address = filters.fixed().address(entity)
     with st.popover("Copy link", icon=":material/link:"):
-        st.caption("Opens this very list, also tomorrow. Whoever opens it has to sign in.")
+        st.caption(
+            f"Opens this very list, also tomorrow{_but_its_age(filters)}."
+            " Whoever opens it has to sign in."
+        )
         st.code(f"{_origin()}/{entity.slug}?{address}", language=None, wrap_lines=True)
     if Role.HIDE_EXPORT not in loaded.actor.roles:
         st.link_button(
@@ -289,6 +292,10 @@ def _take_away(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             help="Everything that matches, not only this page",
             disabled=loaded.frame.empty,
         )
+
+
+def _but_its_age(filters: Filters) -> str:
+    return "; ages count from the day on which it is opened" if filters.age else ""
 
 
 def _origin() -> str:

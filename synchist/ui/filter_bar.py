@@ -10,12 +10,14 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
+    Age,
     Attempted,
     Filters,
     WillNotSync,
     Window,
     month_before,
     parse,
+    readable_moment,
     today,
 )
 from synchist.settings import settings
@@ -42,7 +44,10 @@ NAMES = (
     "month",
     "attempted",
     "will_not_sync",
+    "age",
+    "since",
     "blocked",
+    "closed",
     "differs",
 )
 FRESH = "fresh"
@@ -61,12 +66,21 @@ def first_page(entity: Entity) -> None:
     st.session_state[key(entity, "page")] = 1
 
 
-def link(entity: Entity, filters: Filters, label: str, *, select: bool = False) -> None:
+def link(
+    entity: Entity,
+    filters: Filters,
+    label: str,
+    *,
+    select: bool = False,
+    icon: str | None = None,
+    hint: str | None = None,
+) -> None:
     """A link to an entity's list that shows these filters and no others; with `select`, all that
-    they show is ticked there."""
+    they show is ticked there. The icon is the status's unless another is given (empty: none);
+    `hint` appears when the link is pointed at."""
     parameters = {**filters.parameters(entity), FRESH: [SELECT if select else "1"]}
-    icon = STATUS_ICONS[filters.status]
-    st.page_link(page_of(entity), label=label, icon=icon, query_params=parameters)
+    shown = STATUS_ICONS[filters.status] if icon is None else icon
+    st.page_link(page_of(entity), label=label, icon=shown, help=hint, query_params=parameters)
 
 
 def _forget(entity: Entity) -> None:
@@ -161,6 +175,11 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption(f":material/filter_alt: Only {plain(filters.problem)}", width="content")
             link(entity, replace(filters, problem=""), "Show every cause")
+    if filters.since:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            words = f"Only since {plain(readable_moment(filters.since))}"
+            st.caption(f":material/filter_alt: {words}", width="content")
+            link(entity, replace(filters, since=None), "Show earlier ones too")
     return filters
 
 
@@ -229,8 +248,14 @@ def _more(
         ("month", "Accounting month", "All months"),
         *(_OF_STATUS.get(status, ()) if status else ()),
     ]
-    choices = {**choices, "attempted": list(Attempted), "will_not_sync": list(WillNotSync)}
-    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs")
+    selects.append(("age", "Created", "All ages"))
+    listed = {
+        **choices,
+        "attempted": [one.value for one in Attempted],
+        "will_not_sync": [one.value for one in WillNotSync],
+        "age": [age.value for age in Age],
+    }
+    names = (*(name for name, _, _ in selects), "problem", "since", "blocked", "closed", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
@@ -244,6 +269,14 @@ def _more(
             **bound,
         )
         chosen["differs"] = ["true"] if differs else []
+        closed = st.checkbox(
+            "Books closed",
+            key=key(entity, "closed"),
+            help="Only failed and pending records whose accounting date lies in a period that is"
+            " closed in the books: these would refuse them",
+            **bound,
+        )
+        chosen["closed"] = ["true"] if closed else []
         if entity.blocking is not None:
             blocked = st.checkbox(
                 f"Blocked: its {entity.blocking.document} is not Complete",
@@ -255,7 +288,7 @@ def _more(
         for name, title, everything in selects:
             value = st.selectbox(
                 title,
-                choices[name],
+                listed[name],
                 index=None,
                 placeholder=everything,
                 key=key(entity, name),
@@ -269,4 +302,12 @@ def _more(
             **bound,
         )
         chosen["problem"] = [problem] if problem else []
+        since = st.text_input(
+            "Status since (UTC)",
+            key=key(entity, "since"),
+            placeholder="2026-11-22 17:03",
+            help="Only records that have got their sync status, or failed again, since then",
+            **bound,
+        )
+        chosen["since"] = [since] if since else []
     return chosen

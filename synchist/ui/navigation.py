@@ -29,6 +29,7 @@ def main() -> None:
             ),
             *(page_of(entity) for entity in ENTITIES),
             places.causes(),
+            places.trends(),
             places.reconcile(),
             places.close(),
             places.connections(),

@@ -25,6 +25,11 @@ def causes() -> st.Page:
     return st.Page(SCRIPTS / "causes.py", title="Causes", icon=":material/rule:")
 
 
+def trends() -> st.Page:
+    """The page of how syncing has gone, day by day."""
+    return st.Page(SCRIPTS / "trends.py", title="Trends", icon=":material/trending_up:")
+
+
 def connections() -> st.Page:
     """The page of the links to the accounting systems."""
     return st.Page(SCRIPTS / "connections.py", title="Connections", icon=":material/link:")

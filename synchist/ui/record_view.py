@@ -21,7 +21,7 @@ from synchist.ui.wording import badge, moment, plain
 # Shown above the fields in their own way.
 _HEADED = (
     *("number", "party", "sync_status", "tms_status", "sync_error", "differs", "currency"),
-    *("cause", "waits", "blocked_by"),
+    *("cause", "waits", "blocked_by", "period"),
 )
 
 ASKED = "record_asked"
@@ -86,6 +86,7 @@ def show(record: Record) -> None:
     _statuses(record)
     _actions(record)
     _after_closing(record)
+    _closed_period(record)
     _blocking(record)
     _error(record)
     _fields(record)
@@ -154,6 +155,20 @@ def _after_closing(record: Record) -> None:
         " had already taken it. Look into the books whether it stands there twice, then close or"
         " retry it here.",
         icon=":material/content_copy:",
+    )
+
+
+def _closed_period(record: Record) -> None:
+    """What to do first where the books would refuse it."""
+    fields = record.fields
+    if not fields["period"]:
+        return
+    st.warning(
+        f"**Its period is closed.** The accounting date is {readable(fields['accounting_date'])},"
+        f" and the books of {plain(fields['connection'])} are closed through"
+        f" {readable(fields['closed_through'])}: they would refuse it. Ask to reopen the"
+        " period, or change the date in the TMS, before it is sent back or tried.",
+        icon=":material/lock_clock:",
     )
 
 

@@ -21,6 +21,9 @@ STATUS_ICONS = {
     SyncStatus.COMPLETE: ":material/check_circle:",
 }
 
+LEVELS = "▁▂▃▄▅▆▇█"
+"""Small bars, the lowest first."""
+
 
 def plain(text: object) -> str:
     """A text that Markdown shows as it is: no formatting, links, images, maths or directives."""

@@ -14,12 +14,10 @@ import openpyxl
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from synchist import queries
 from synchist.db.engine import reading
 from synchist.entities import ENTITIES, Entity
 from synchist.filters import LONGEST_SEARCH
-from synchist.queries import Total
-from synchist.statuses import SyncStatus
+from synchist.overview import ByStatus, load_open
 from tests.conftest import configured
 from tests.faults.conftest import Product
 
@@ -38,9 +36,9 @@ def product(
     assert overview(served) == before
 
 
-def overview(url: str) -> dict[str, dict[SyncStatus, Total]]:
+def overview(url: str) -> dict[str, ByStatus]:
     with configured(url), reading() as connection:
-        return queries.overview(connection)
+        return load_open(connection)
 
 
 # ---------------------------------------------------------------- addresses

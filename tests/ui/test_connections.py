@@ -1,7 +1,7 @@
 """Whether each connection works, in a real browser; and who may see the new pages, and how wide."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pytest
@@ -12,9 +12,12 @@ from synchist.accounts import Principal
 from synchist.db.engine import reading, writing
 from synchist.db.tables import connection as connections
 from synchist.db.tables import sync_event
+from synchist.entities import BILLS
+from synchist.filters import readable, today
 from synchist.ui.wording import moment
 from tests.conftest import configured
 from tests.ui.desk import Desk
+from tests.ui.stage import FAILED, PENDING, Stage, listing, page_of
 from tests.ui.test_forged import on_sqlite, open_page
 from tests.world import World
 
@@ -119,6 +122,51 @@ def test_a_cause_leads_to_the_connection(analyst_desk: Desk) -> None:
     desk.search(f"QuickBooks is not authorized · {QUICKBOOKS}")
     desk.follow(desk.page.get_by_role("link", name="See Connections"), "Connections")
     expect(card(desk, QUICKBOOKS)).to_be_visible()
+
+
+def enter(desk: Desk, name: str, day: str) -> None:
+    """Enter through which day the books are closed; an empty text where they are open."""
+    desk.open("/connections")
+    card(desk, name).get_by_role("button", name="Books are closed through").click()
+    form = desk.page.get_by_test_id("stForm")
+    if day:
+        form.get_by_role("spinbutton").first.click()
+        desk.page.keyboard.type(day)  # year, month and day have a field each
+    else:
+        form.get_by_role("button", name="Clear").click()
+    desk.click("Save")
+
+
+def test_books_that_are_closed_are_warned_of_before_a_retry(
+    analyst_desk: Desk, served: str
+) -> None:
+    """Entered on the page, marked in the list, left out of a retry, said on the record."""
+    desk, stage, name = analyst_desk, Stage(served), OTHERS[1]
+    closed, still_open = sorted(stage.failed(BILLS, 2), key=lambda one: one.number)
+    with configured(served), reading() as connection:
+        link = connection.scalar(select(connections.c.id).where(connections.c.name == name))
+    yesterday = today() - timedelta(days=1)
+    stage.write(closed, connection_id=link, accounting_date=yesterday)
+    stage.write(still_open, connection_id=link, accounting_date=today())
+
+    enter(desk, name, f"{yesterday:%Y%m%d}")
+    through = f"through {readable(yesterday)}"
+    assert f"Books closed {through} (entered by Ana Lytle" in said(card(desk, name))
+    desk.open(listing([closed, still_open]))
+    assert desk.numbers(2) == [closed.number, still_open.number]
+    assert [desk.cell(desk.column("Period"), row) for row in (0, 1)] == ["Closed", ""]
+    desk.click("Select all")
+    desk.click("Send back to Pending")
+    expect(desk.dialog()).to_contain_text(f"1 lies in a period that {name} has closed ({through})")
+    desk.dialog().get_by_text("Leave it out").click()
+    desk.settle()
+    desk.apply()
+    assert stage.statuses([closed, still_open]) == [FAILED, PENDING]
+    desk.open(page_of(closed))
+    assert f"the books of {name} are closed {through}" in said(desk.page.get_by_role("alert"))
+
+    enter(desk, name, "")
+    assert "Books closed no, entered by Ana Lytle" in said(card(desk, name))
 
 
 # ---------------------------------------------------------------- both pages

@@ -88,7 +88,7 @@ def test_it_ends_when_the_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("error", "logged"),
-    [(DatabaseUnavailable, []), (ZeroDivisionError, ["diagnosing failed"])],
+    [(DatabaseUnavailable, []), (ZeroDivisionError, ["keeping up failed"])],
     ids=["the database is away", "unforeseen"],
 )
 def test_it_outlives_an_error(
