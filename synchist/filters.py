@@ -420,8 +420,7 @@ def _parse_moment(values: Sequence[str], corrections: list[str]) -> datetime | N
         moment = None
     if moment is None or moment.date() < EARLIEST:
         corrections.append(
-            f"“{_shorten(values[0])}” is no moment since {readable(EARLIEST)} such as"
-            " 2026-11-22 17:03; showing all."
+            f"There is no moment “{_shorten(values[0])}” since {readable(EARLIEST)}; showing all."
         )
         return None
     return moment
