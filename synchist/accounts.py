@@ -41,7 +41,7 @@ from synchist.errors import SynchistError
 from synchist.roles import Role
 from synchist.settings import settings
 
-DEMO_LOGINS = ("analyst", "viewer", "visitor")
+DEMO_LOGINS = ("analyst", "controller", "viewer", "visitor")
 """The accounts of the demo database, which have no password."""
 
 SHORTEST_PASSWORD = 12
@@ -162,7 +162,7 @@ def _admit(
     """The actor behind a principal, and when the session was last noted as in use."""
     if principal.is_command_line:
         name = f"cli:{principal.login}"
-        return Actor(None, name, name, frozenset({Role.ACCOUNTING_SYNC})), None
+        return Actor(None, name, name, frozenset({Role.ACCOUNTING_SYNC, Role.CLOSE})), None
     session = _live_session(connection, auth_session.c.id == principal.session_id)
     if session is None:
         raise NotSignedIn

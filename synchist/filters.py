@@ -29,7 +29,7 @@ from synchist.db.types import folded
 from synchist.diagnosis import Cause
 from synchist.entities import Entity, Sort
 from synchist.settings import settings
-from synchist.statuses import SyncStatus
+from synchist.statuses import CloseReason, SyncStatus
 
 EARLIEST = date(2000, 1, 1)
 LONGEST_SEARCH = 40_000
@@ -52,6 +52,27 @@ class Window(StrEnum):
     LAST_30_DAYS = "Last 30 days"
     ALL = "All dates"
     CUSTOM = "Custom"
+
+
+NO_CONNECTION = "No connection"
+"""The choice of a connection that means records which have none."""
+
+NO_DATE = "No accounting date"
+"""The choice of a month that means records which belong to none."""
+
+
+class Attempted(StrEnum):
+    """Whether a Pending record was ever tried."""
+
+    NEVER = "Never"
+    BEFORE = "Before"
+
+
+class WillNotSync(StrEnum):
+    """Complete records that a person has closed as “will not be synced”: alone, or left out."""
+
+    ONLY = "Only these"
+    WITHOUT = "Without these"
 
 
 class Age(StrEnum):
@@ -104,6 +125,18 @@ def readable(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
+def month_of(day: date) -> str:
+    """A day's month as addresses and choices have it: 2026-11."""
+    return f"{day:%Y-%m}"
+
+
+def first_of_month(month: str) -> date:
+    """Its first day. Raises ValueError where the text is no month."""
+    if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
+        raise ValueError(month)
+    return date.fromisoformat(f"{month}-01")
+
+
 def readable_moment(moment: datetime) -> str:
     """A moment to the second, in business time: 22 Nov 2026 17:03:05."""
     local = moment.astimezone(settings().zone)
@@ -139,11 +172,12 @@ def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Filters:
-    """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` for
-    Pending only. `cause` is a label of `Cause`, `problem` the full name of a problem
-    (PROBLEM_NAME) or a part of it, `closed` what lies in closed books. `age` is one of `Age`,
-    counted from when the record was created; `since` leaves out what has its sync status from
-    before that moment.
+    """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` and
+    `attempted` for Pending only, `will_not_sync` for Complete only. `month` is that of the
+    accounting date, as 2026-11, or NO_DATE. `cause` is a label of `Cause`, `problem` the full name
+    of a problem (PROBLEM_NAME) or a part of it, `closed` what lies in closed books. `age` is one of
+    `Age`, counted from when the record was created; `since` leaves out what has its sync status
+    from before that moment.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -158,6 +192,9 @@ class Filters:
     cause: str | None = None
     problem: str = ""
     waits: str | None = None
+    month: str | None = None
+    attempted: str | None = None
+    will_not_sync: str | None = None
     age: Age | None = None
     since: datetime | None = None
     blocked: bool = False
@@ -198,6 +235,21 @@ class Filters:
         """Why the records wait, where that is asked of Pending ones."""
         return self.waits if self.status is SyncStatus.PENDING else None
 
+    @property
+    def unlinked(self) -> bool:
+        """Whether it is about records without a connection."""
+        return self.connection == NO_CONNECTION
+
+    @property
+    def tried(self) -> str | None:
+        """Whether the records were tried, where that is asked of Pending ones."""
+        return self.attempted if self.status is SyncStatus.PENDING else None
+
+    @property
+    def given_up(self) -> str | None:
+        """Whether the records are closed for good, where that is asked of Complete ones."""
+        return self.will_not_sync if self.status is SyncStatus.COMPLETE else None
+
     def in_window(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
     ) -> list[ColumnElement[bool]]:
@@ -221,7 +273,7 @@ class Filters:
         for column, value in (
             (entity.party_name, self.party),
             (entity.billing_name, self.billing),
-            (entity.connection_name, self.connection),
+            (entity.connection_name, None if self.unlinked else self.connection),
             (entity.table.c.currency, self.currency),
         ):
             if value is not None:
@@ -230,6 +282,7 @@ class Filters:
             # Records of other statuses wait for nothing: where they are counted too, all count.
             is_pending = entity.table.c.sync_status == int(SyncStatus.PENDING)
             conditions.append(or_(~is_pending, entity.waits == self.stuck))
+        conditions += self._of_the_close(entity)
         if self.cause or self.problem:
             conditions.append(entity.table.c.problem_id.in_(self._problems()))
         if self.age is not None:
@@ -247,6 +300,32 @@ class Filters:
             conditions.append(entity.differs)
         if self.search:
             conditions.append(self._found(entity))
+        return conditions
+
+    def _of_the_close(self, entity: Entity) -> list[ColumnElement[bool]]:
+        """What the close of a month tells apart. As with reasons to wait, records of other statuses
+        count where they are counted too."""
+        of = entity.table.c
+        conditions: list[ColumnElement[bool]] = []
+        if self.unlinked:
+            conditions.append(of.connection_id.is_(None))
+        if self.month == NO_DATE:
+            conditions.append(of.accounting_date.is_(None))
+        elif self.month:
+            first = first_of_month(self.month)
+            following = (first + timedelta(days=31)).replace(day=1)
+            conditions += [of.accounting_date >= first, of.accounting_date < following]
+        if self.tried:
+            never = of.sync_at.is_(None)
+            is_pending = of.sync_status == int(SyncStatus.PENDING)
+            conditions.append(or_(~is_pending, never if self.tried == Attempted.NEVER else ~never))
+        if self.given_up:
+            # Null where nobody has closed the record: no comparison would find it.
+            reason = func.coalesce(of.closed_reason, "")
+            only = reason == CloseReason.WILL_NOT_SYNC.value
+            is_complete = of.sync_status == int(SyncStatus.COMPLETE)
+            wanted = only if self.given_up == WillNotSync.ONLY else ~only
+            conditions.append(or_(~is_complete, wanted))
         return conditions
 
     def _problems(self) -> Select[int]:
@@ -327,11 +406,16 @@ class Filters:
             ("cause", self.cause),
             ("problem", self.problem or None),
             ("waits because", self.stuck),
+            ("accounting month", None if self.month == NO_DATE else self.month),
+            ("attempted:", self.tried and self.tried.lower()),
+            ("will not be synced:", self.given_up and self.given_up.lower()),
             ("created", self.age and self.age.words),
             ("since", self.since and readable_moment(self.since)),
         ):
             if value is not None:
                 parts.append(f"{label} {value}")
+        if self.month == NO_DATE:
+            parts.append("no accounting date")
         if self.blocked and entity.blocking is not None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
         if self.closed:
@@ -357,8 +441,10 @@ class Filters:
             if self.window is Window.CUSTOM and self.start and self.end:
                 values["dates"] = [self.start.isoformat(), self.end.isoformat()]
         for name in (
-            *("search", "party", "billing", "connection", "currency", "cause", "problem"),
+            *("search", "party", "billing", "connection", "currency", "cause", "problem", "month"),
             *(("waits",) if self.stuck else ()),
+            *(("attempted",) if self.tried else ()),
+            *(("will_not_sync",) if self.given_up else ()),
         ):
             value = getattr(self, name)
             if value:
@@ -407,6 +493,27 @@ def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, da
     return inside[0], inside[1]
 
 
+_CLOSED_CHOICES: Mapping[str, Sequence[str]] = {
+    "attempted": list(Attempted),
+    "will_not_sync": list(WillNotSync),
+}
+
+
+def _possible(name: str, value: str, known: Mapping[str, Sequence[str]] | None) -> bool:
+    """Whether a value is one of those that there are; where nobody lists them, whether it can be
+    understood."""
+    if name in _CLOSED_CHOICES:
+        return value in _CLOSED_CHOICES[name]
+    if known is not None:
+        return value in known.get(name, ())
+    if name == "month" and value != NO_DATE:
+        try:
+            return EARLIEST <= first_of_month(value) < date(9999, 12, 1)
+        except ValueError:
+            return False
+    return True
+
+
 def _parse_age(values: Sequence[str], corrections: list[str]) -> Age | None:
     for value in values[:1]:
         if value in set(Age):
@@ -440,8 +547,8 @@ def parse(
 ) -> tuple[Filters, list[str]]:
     """Filters out of address parameters, and a sentence for each thing that had to be corrected.
 
-    `known` lists the values that exist for party, billing, connection, currency, cause and waits; a
-    value that is not among them is dropped and said. Never raises.
+    `known` lists the values that exist for party, billing, connection, currency, cause, waits and
+    month; a value that is not among them is dropped and said. Never raises.
     """
     corrections: list[str] = []
 
@@ -491,9 +598,12 @@ def parse(
         ("currency", "currency"),
         ("cause", "cause"),
         ("waits", "reason to wait"),
+        ("month", "accounting month"),
+        ("attempted", "choice of attempts"),
+        ("will_not_sync", "choice of closed records"),
     ):
         if value := given(name):
-            if known is not None and value[0] not in known.get(name, ()):
+            if not _possible(name, value[0], known):
                 corrections.append(f"There is no {label} “{_shorten(value[0])}”; showing all.")
             else:
                 filters = replace(filters, **{name: value[0]})  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, select
 
 from synchist.blocking import held_up
 from synchist.db.engine import among
@@ -221,7 +221,19 @@ def _links(connection: Connection, entity: Entity, record_id: int) -> tuple[Link
 def load_events(connection: Connection, entity: Entity, record_id: int) -> list[Event]:
     """Everything that happened to the record, newest first."""
     rows = connection.execute(
+        told(entity).where(sync_event.c.record_id == record_id).order_by(sync_event.c.version)
+    ).all()
+    events = [
+        as_event(row, rows[position - 1] if position else None) for position, row in enumerate(rows)
+    ]
+    return events[::-1]
+
+
+def told(entity: Entity) -> Select[Any]:
+    """Events of an entity's records with all that `as_event` tells of them."""
+    return (
         select(
+            *(sync_event.c[name] for name in ("record_id", "version")),
             *(sync_event.c[name] for name in ("at", "kind", "operation_id", *TRACKED)),
             operation.c.actor,
             operation.c.action,
@@ -250,13 +262,8 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
             ),
         )
         .outerjoin(problem, problem.c.id == diagnosis.c.problem_id)
-        .where(sync_event.c.entity == entity.key, sync_event.c.record_id == record_id)
-        .order_by(sync_event.c.version)
-    ).all()
-    events = [
-        _event(row, rows[position - 1] if position else None) for position, row in enumerate(rows)
-    ]
-    return events[::-1]
+        .where(sync_event.c.entity == entity.key)
+    )
 
 
 # By stored values and once: a record may have hundreds of events.
@@ -268,7 +275,8 @@ _TRIED = {
 }
 
 
-def _event(row: Any, before: Any) -> Event:
+def as_event(row: Any, before: Any) -> Event:
+    """What an event tells, beside the one before it (None for the first)."""
     kind, status = row.kind, _STATUS[row.sync_status]
     was = None if before is None else _STATUS[before.sync_status]
     attempted, by_person = kind == EventKind.ATTEMPT.value, kind == EventKind.OPERATION.value

@@ -8,7 +8,7 @@ people see, for the grid and for Excel alike.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from synchist.db.tables import connection as connection_table
 from synchist.db.tables import organization, problem
 from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
-from synchist.filters import Filters
+from synchist.filters import EARLIEST, NO_CONNECTION, NO_DATE, Filters, month_of, today
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
@@ -235,7 +235,8 @@ def numbers(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[
 
 def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
     """What can be chosen under More: names of parties, billing organizations, connections,
-    currencies and causes, each in alphabetical order, and why Pending records wait."""
+    currencies and causes, each in alphabetical order, why Pending records wait, and the months of
+    accounting dates."""
 
     def names(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
         return sorted(
@@ -246,11 +247,37 @@ def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
     return {
         "party": names(organization.c.name, entity.party_role),
         "billing": names(organization.c.name, organization.c.is_billing),
-        "connection": names(connection_table.c.name),
+        "connection": [*names(connection_table.c.name), NO_CONNECTION],
         "currency": sorted(connection.scalars(_distinct(entity.table.c.currency))),
         "cause": sorted(cause.label for cause in Cause if cause.value in causes),
         "waits": list(entity.waiting),
+        "month": [*(month_of(month) for month in months(connection, [entity])), NO_DATE],
     }
+
+
+def months(connection: Connection, entities: Iterable[Entity] = ENTITIES) -> list[date]:
+    """The first days of all months from the first accounting date to the last, newest first. A slip
+    of the pen, in another century, adds no more than a few of them."""
+    latest = today() + timedelta(days=366)
+    found: list[date] = []
+    for entity in entities:
+        day = entity.table.c.accounting_date
+        sane = day.between(EARLIEST, latest)
+        found += filter(
+            None,
+            (
+                connection.scalar(select(end(day)).where(sane))  # one look into the index each
+                for end in (func.min, func.max)
+            ),
+        )
+    if not found:
+        return []
+    first, month = min(found).replace(day=1), max(found).replace(day=1)
+    listed = [month]
+    while month > first:
+        month = (month - timedelta(days=1)).replace(day=1)
+        listed.append(month)
+    return listed
 
 
 def _distinct(column: ColumnElement[str]) -> Select[str]:

@@ -8,6 +8,7 @@ class Role(StrEnum):
 
     ACCOUNTING_SYNC = "Accounting Sync"
     HIDE_EXPORT = "Hide Export To Excel"
+    CLOSE = "Close"
 
     @property
     def meaning(self) -> str:
@@ -15,4 +16,5 @@ class Role(StrEnum):
         return {
             Role.ACCOUNTING_SYNC: "May see the sync history and change sync statuses.",
             Role.HIDE_EXPORT: "May not export to Excel.",
+            Role.CLOSE: "May sign months off and reopen them.",
         }[self]

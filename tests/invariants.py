@@ -201,6 +201,48 @@ _UNDOES = """SELECT o.id FROM operation o WHERE (o.action = 'undo') <> (o.undoes
     OR (o.undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operation u WHERE u.id = o.undoes))"""
 
 
+_KIND = """CASE WHEN e.sync_status = 2 THEN 'failed'
+    WHEN e.sync_status = 0 AND e.sync_at IS NULL THEN 'never_attempted'
+    WHEN e.sync_status = 0 THEN 'pending'
+    WHEN e.closed_reason = 'will_not_sync' THEN 'will_not_sync'
+    WHEN e.synced_amount <> e.amount THEN 'amount_differs' ELSE 'complete' END"""
+"""What a record of a month counts as, by the event that told its state then."""
+
+_FROZEN = """period_close_record r LEFT JOIN sync_event e ON e.entity = r.entity
+    AND e.record_id = r.record_id AND e.version = r.version"""
+
+_SUMS = "SELECT close_id, entity, kind, currency, count, amount FROM period_close_sum"
+_RECOUNTED = f"""SELECT r.close_id, r.entity, {_KIND}, e.currency, count(*), sum(e.amount)
+    FROM {_FROZEN} GROUP BY 1, 2, 3, 4"""
+
+_OF_CLOSES = (
+    (
+        "a record that it froze was not of its month, or is called another kind than it was",
+        f"""SELECT DISTINCT c.id FROM {_FROZEN} JOIN period_close c ON c.id = r.close_id
+            WHERE e.id IS NULL OR e.billing_organization_id <> c.billing_organization_id
+                OR e.connection_id IS DISTINCT FROM c.connection_id
+                OR substr(CAST(e.accounting_date AS VARCHAR(10)), 1, 7)
+                    IS DISTINCT FROM substr(CAST(c.month AS VARCHAR(10)), 1, 7)
+                OR r.exception IS DISTINCT FROM
+                    CASE WHEN {_KIND} NOT IN ('complete', 'will_not_sync') THEN {_KIND} END""",
+    ),
+    (
+        "its sums are not those of the events that it froze",
+        f"""SELECT a.close_id FROM ({_SUMS} EXCEPT {_RECOUNTED}) a
+            UNION SELECT b.close_id FROM ({_RECOUNTED} EXCEPT {_SUMS}) b""",
+    ),
+    (
+        "its month was signed off already, and not reopened in between",
+        """SELECT c.id FROM period_close c JOIN period_close b ON b.month = c.month
+            AND b.billing_organization_id = c.billing_organization_id
+            AND b.connection_id IS NOT DISTINCT FROM c.connection_id
+            AND b.id <> c.id AND b.at <= c.at
+            LEFT JOIN period_reopen o ON o.close_id = b.id
+            WHERE o.close_id IS NULL OR o.at > c.at""",
+    ),
+)
+
+
 _OPEN_THEN = """SELECT e.entity, e.sync_status, e.currency, count(*), sum(e.amount)
     FROM sync_event e WHERE e.at <= {end} AND e.sync_status <> 1
         AND NOT EXISTS (SELECT 1 FROM sync_event l WHERE l.entity = e.entity
@@ -251,6 +293,8 @@ def violations(connection: Connection) -> list[str]:
             found += [f"{table.name} {record}: {says}." for (record,) in rows(statement)]
     for says, statement in _OF_EVENTS:
         found += [f"{entity} {record}: {says}." for entity, record in rows(statement)]
+    for says, statement in _OF_CLOSES:
+        found += [f"sign-off {identity}: {says}." for (identity,) in rows(statement)]
     found += [
         f"operation {identity}: its outcomes do not add up to what was requested."
         for (identity,) in rows(_REQUESTED)

@@ -22,6 +22,9 @@ from websockets.exceptions import InvalidStatus
 from synchist import accounts, digest, export, loading, queries, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
 from synchist.closed_books import set_lock_date
+from synchist.closing import signing
+from synchist.closing.state import Close, Unit, first_of, load_closes
+from synchist.closing.workbook import workbook as closed
 from synchist.db.engine import reading, writing
 from synchist.db.tables import access_event, auth_session, operation
 from synchist.db.types import utc_now
@@ -40,7 +43,7 @@ from tests.reconciliation.desk import compare as reconcile
 from tests.reconciliation.desk import day, like, place, report
 from tests.ui.protocol import Tab, edits
 from tests.ui.stage import Stage
-from tests.world import World
+from tests.world import World, noon
 
 ALLOWED, NOT_SIGNED_IN, NOT_ALLOWED = "allowed", "not signed in", "not allowed"
 OPERATOR = Principal.command_line("operator")
@@ -70,6 +73,7 @@ def rows(way: str) -> Any:
 
 ROLES = {
     "visitor": (),
+    "controller": (Role.ACCOUNTING_SYNC, Role.CLOSE),
     "viewer": (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT),
 }
 _numbers = count(1)
@@ -244,6 +248,33 @@ def _export_reconciliation(who: Principal, world: World, folder: Path) -> object
     return workbook.workbook(who, _reconciled(world)[0])[1]
 
 
+def _signed_off(who: Principal, world: World) -> Close:
+    """A month of somebody's, signed off."""
+    month = first_of(noon(90).date())
+    unit = Unit(
+        month, world.organization["Harbor Point Chicago"], world.connection["QuickBooks US"]
+    )
+    with reading() as connection:
+        standing = [one for one in load_closes(connection, month) if one.stands]
+        seen = signing.exceptions(connection, unit)
+    if standing:
+        return standing[0]
+    return signing.sign_off(who, str(uuid4()), unit, "", seen)
+
+
+def _sign_off(who: Principal, world: World, folder: Path) -> object:
+    close = _signed_off(who, world)
+    return signing.reopen(OPERATOR, close.id, "For the next one")
+
+
+def _reopen(who: Principal, world: World, folder: Path) -> object:
+    return signing.reopen(who, _signed_off(OPERATOR, world).id, "To look again")
+
+
+def _export_close(who: Principal, world: World, folder: Path) -> object:
+    return closed(who, first_of(noon(90).date()))[1]
+
+
 FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "list records": _list,
     "read a record": _read,
@@ -261,6 +292,9 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "accept what the books hold": _accept,
     "say how a file is read": _teach,
     "export a reconciliation": _export_reconciliation,
+    "sign a month off": _sign_off,
+    "reopen a month": _reopen,
+    "export a month's close": _export_close,
     "say when the books are closed": _close_books,
     "load records": _load,
     "administer users": _administer,
@@ -307,11 +341,13 @@ PATHS = {
     "open Causes": "/causes",
     "open Trends": "/trends",
     "open Reconcile": "/reconcile",
+    "open Close": "/close",
     "open Connections": "/connections",
     "open Operations": "/operations",
     "open Record": "/record?entity=invoices&id=1",
     "export to Excel": "/export/invoices.xlsx",
     "export a reconciliation": f"/export/reconciliation/{RECONCILED}.xlsx",
+    "export a month's close": "/export/close.xlsx?month=2026-10",
 }
 
 
@@ -443,6 +479,7 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "open Trends": ("trends", "", _open, r"Success rate"),
     "open Reconcile": ("reconcile", "", _open, r"What the books really hold"),
     "open a reconciliation": ("reconcile", f"id={RECONCILED}", _open, r"transactions\.csv"),
+    "open Close": ("close", "", _open, r"\d records? blocks? the close"),
     "open Connections": ("connections", "", _open, r"The connection is down"),
     "open Operations": ("operations", "", _open, r"1 bill moved to"),
     "open Record": ("record", "entity=invoices&id=1", _open, r"Sync status"),
@@ -515,9 +552,10 @@ INTRODUCTION = """# Who may do what
 Generated from `tests/access.csv`, each row of which is tried by the tests:
 `python -m tests.test_access > docs/access.md`.
 
-A **visitor** is signed in without any role; an **analyst** holds Accounting Sync; a **viewer**
-holds Accounting Sync and Hide Export To Excel. **Session ended**, **account disabled** and **role
-revoked** happened a moment before, with the page already open in a tab.
+A **visitor** is signed in without any role; an **analyst** holds Accounting Sync; a **controller**
+holds Accounting Sync and Close; a **viewer** holds Accounting Sync and Hide Export To Excel.
+**Session ended**, **account disabled** and **role revoked** happened a moment before, with the page
+already open in a tab.
 
 By **function** is a call of the product's own operation, by **page** an address in the browser, by
 **protocol** a click in a tab, or anything that a client can make look like one. – means that there

@@ -415,7 +415,7 @@ def test_a_denial_outlives_what_was_rolled_back(ana: Session) -> None:
 def test_the_command_line_has_all_rights_and_no_restriction(people: None, door: Gate) -> None:
     with door(OPERATOR, SYNC, "look") as (_, actor):
         assert (actor.id, actor.name) == (None, "cli:operator")
-        assert actor.roles == {SYNC}
+        assert actor.roles == {SYNC, Role.CLOSE}
 
 
 # ---------------------------------------------------------------- the demo
@@ -429,13 +429,14 @@ def test_the_demo_needs_no_password(database: Database) -> None:
     }
     assert roles == {
         "analyst": {SYNC},
+        "controller": {SYNC, Role.CLOSE},
         "viewer": {SYNC, Role.HIDE_EXPORT},
         "visitor": frozenset(),
     }
     assert attempt("analyst", "") == "SignInFailed"
 
 
-def test_only_the_three_demo_accounts_need_no_password(database: Database) -> None:
+def test_only_the_demo_accounts_need_no_password(database: Database) -> None:
     make_demo(records=20)
     accounts.add_account(OPERATOR, "ana", "Ana Example", PASSWORD)
     for login in ("ana", "nobody", ""):

@@ -19,9 +19,13 @@ from synchist.filters import (
     LONGEST_PROBLEM,
     LONGEST_SEARCH,
     MOST_TERMS,
+    NO_DATE,
+    Attempted,
     Filters,
+    WillNotSync,
     Window,
     month_before,
+    month_of,
     parse,
     readable,
     search_terms,
@@ -142,6 +146,13 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         problem=draw(st.just("") | words),
         # What a list does not show is left out of its address.
         waits=draw(optional) if status is SyncStatus.PENDING else None,
+        month=draw(st.none() | st.just(NO_DATE) | st.dates(EARLIEST).map(month_of)),
+        attempted=draw(st.none() | st.sampled_from([one.value for one in Attempted]))
+        if status is SyncStatus.PENDING
+        else None,
+        will_not_sync=draw(st.none() | st.sampled_from([one.value for one in WillNotSync]))
+        if status is SyncStatus.COMPLETE
+        else None,
         blocked=draw(st.booleans()) if entity.blocking else False,
         closed=draw(st.booleans()),
         differs=draw(st.booleans()),
@@ -175,16 +186,19 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
     *("cause", "problem", "waits", "blocked", "closed", "differs", "sort", "nothing"),
+    *("month", "attempted", "will_not_sync"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],
     "currency": ["USD"],
     "cause": [Cause.TAX.label],
     "waits": list(INVOICES.waiting),
+    "month": ["2026-10", NO_DATE],
 }
 values = st.lists(
     st.text()
     | st.sampled_from(["Failed", "Custom", "Past month", "true", "9999-12-31", "2026-11-22", "USD"])
+    | st.sampled_from(["2026-10", "2026-13", "0000-01", NO_DATE, "Never", "Only these"])
     | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting])
     | st.dates().map(str),
     max_size=3,
@@ -269,6 +283,16 @@ def test_parsing_never_raises_and_says_what_it_corrects(
             {"status": ["Pending"], "waits": ["Boredom"]},
             Filters(SyncStatus.PENDING),
             "There is no reason to wait “Boredom”; showing all.",
+        ),
+        (
+            {"month": ["2026-09"]},  # in which nothing is dated
+            Filters(),
+            "There is no accounting month “2026-09”; showing all.",
+        ),
+        (
+            {"status": ["Pending"], "attempted": ["Often"]},
+            Filters(SyncStatus.PENDING),
+            "There is no choice of attempts “Often”; showing all.",
         ),
         (
             {"sort": ["amount; DROP TABLE invoice"]},

@@ -18,7 +18,15 @@ from synchist.db.engine import reading, writing
 from synchist.db.types import moment_text
 from synchist.diagnosis import Cause, diagnose, title
 from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICES, Entity, Kind
-from synchist.filters import Filters, Window, month_before, today
+from synchist.filters import (
+    NO_CONNECTION,
+    NO_DATE,
+    Filters,
+    Window,
+    month_before,
+    month_of,
+    today,
+)
 from synchist.problems import catch_up
 from synchist.queries import Total
 from synchist.settings import settings
@@ -246,16 +254,23 @@ def test_the_choices_under_more(database: Database, world: World) -> None:
     assert receivable == {
         "party": ["100% Fresh_Produce", "alder Mills", "Bluebird Foods"],
         "billing": ["Harbor Point Chicago", "Harbor Point Toronto"],
-        "connection": ["QuickBooks US", "Xero Canada"],
+        "connection": ["QuickBooks US", "Xero Canada", NO_CONNECTION],
         "currency": ["CAD", "USD"],
         "cause": [],
         "waits": list(INVOICES.waiting),
+        "month": [*map(month_of, _months(noon(90).date(), noon(1).date())), NO_DATE],
     }
     payable_alone = {
         "party": ["Delta Vans", "Lone Pine Trucking"],
         "waits": list(BILL_PAYMENTS.waiting),
     }
     assert payable == {**receivable, **payable_alone}
+
+
+def _months(first: date, last: date) -> list[date]:
+    """The first days of the months of two days and of all between them, newest first."""
+    days = (last - timedelta(days=back) for back in range((last - first).days + 1))
+    return list(dict.fromkeys(day.replace(day=1) for day in days))
 
 
 def test_causes_that_can_be_chosen_are_those_that_there_are(

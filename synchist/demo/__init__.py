@@ -43,6 +43,7 @@ WHOLE = "demo_records"
 
 ACCOUNTS: dict[str, tuple[str, tuple[Role, ...]]] = {
     "analyst": ("Ana Lytle (demo analyst)", (Role.ACCOUNTING_SYNC,)),
+    "controller": ("Cora Bell (demo controller)", (Role.ACCOUNTING_SYNC, Role.CLOSE)),
     "viewer": ("Victor Pell (demo viewer)", (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT)),
     "visitor": ("Vera Sandow (demo visitor)", ()),
 }

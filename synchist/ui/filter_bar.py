@@ -11,7 +11,9 @@ from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
     Age,
+    Attempted,
     Filters,
+    WillNotSync,
     Window,
     month_before,
     parse,
@@ -39,6 +41,9 @@ NAMES = (
     "cause",
     "problem",
     "waits",
+    "month",
+    "attempted",
+    "will_not_sync",
     "age",
     "since",
     "blocked",
@@ -145,7 +150,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             width=190,
             **bound,
         )
-        more = _more(entity, choices, pending, bound)
+        more = _more(entity, choices, status, bound)
         viewer.account_menu(actor)
     # Client-side limits of widgets can be forged: what counts is parsed once more.
     filters, rejected = parse(
@@ -217,8 +222,21 @@ def _dates(entity: Entity, disabled: bool, bound: Mapping[str, Any]) -> tuple[An
     return applied
 
 
+_OF_STATUS: Mapping[SyncStatus, tuple[tuple[str, str, str], ...]] = {
+    SyncStatus.PENDING: (
+        ("waits", "Why it waits", "All reasons"),
+        ("attempted", "Attempted", "Never or before"),
+    ),
+    SyncStatus.COMPLETE: (("will_not_sync", "Will not be synced", "All complete records"),),
+}
+"""The filters of one sync status alone: name, label, and what stands there while it is not used."""
+
+
 def _more(
-    entity: Entity, choices: Mapping[str, list[str]], pending: bool, bound: Mapping[str, Any]
+    entity: Entity,
+    choices: Mapping[str, list[str]],
+    status: SyncStatus | None,
+    bound: Mapping[str, Any],
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
     selects = [
@@ -227,10 +245,16 @@ def _more(
         ("connection", "Connection", "All connections"),
         ("currency", "Currency", "All currencies"),
         ("cause", "Cause", "All causes"),
-        *([("waits", "Why it waits", "All reasons")] if pending else []),
+        ("month", "Accounting month", "All months"),
+        *(_OF_STATUS.get(status, ()) if status else ()),
     ]
     selects.append(("age", "Created", "All ages"))
-    listed = {**choices, "age": [age.value for age in Age]}
+    listed = {
+        **choices,
+        "attempted": [one.value for one in Attempted],
+        "will_not_sync": [one.value for one in WillNotSync],
+        "age": [age.value for age in Age],
+    }
     names = (*(name for name, _, _ in selects), "problem", "since", "blocked", "closed", "differs")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]

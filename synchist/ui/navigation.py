@@ -31,6 +31,7 @@ def main() -> None:
             places.causes(),
             places.trends(),
             places.reconcile(),
+            places.close(),
             places.connections(),
             places.operations(),
             st.Page(SCRIPTS / "record.py", title="Record", visibility="hidden"),

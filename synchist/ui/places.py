@@ -35,6 +35,11 @@ def connections() -> st.Page:
     return st.Page(SCRIPTS / "connections.py", title="Connections", icon=":material/link:")
 
 
+def close() -> st.Page:
+    """The page of the month-end close."""
+    return st.Page(SCRIPTS / "close.py", title="Close", icon=":material/event_available:")
+
+
 def operations() -> st.Page:
     """The page of what people have changed."""
     return st.Page(SCRIPTS / "operations.py", title="Operations", icon=":material/receipt:")

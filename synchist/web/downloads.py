@@ -10,8 +10,10 @@ from starlette.routing import Route
 
 from synchist import export
 from synchist.accounts import NotSignedIn, Principal
+from synchist.closing.state import Unit
+from synchist.closing.workbook import workbook as closed
 from synchist.entities import BY_SLUG
-from synchist.filters import parse
+from synchist.filters import first_of_month, parse
 from synchist.reconciliation.workbook import workbook as reconciled
 from synchist.web import replies
 from synchist.web.request import VISIT, Visit
@@ -40,7 +42,23 @@ async def reconciliation(request: Request) -> Response:
     return await _download(request, lambda who: reconciled(who, identity), XLSX)
 
 
+async def close(request: Request) -> Response:
+    """GET /export/close.xlsx?month=2026-10&billing=3&connection=2: the close of a month; with a
+    billing organization, that of its part in a connection (or without one) alone."""
+    if request.method == "HEAD":
+        return replies.nothing_here()
+    query = request.query_params
+    try:
+        month = first_of_month(query.get("month", ""))
+        books = int(query["connection"]) if query.get("connection") else None
+        unit = Unit(month, int(query["billing"]), books) if query.get("billing") else None
+    except ValueError:
+        return replies.nothing_here()
+    return await _download(request, lambda who: closed(who, month, unit), XLSX)
+
+
 ROUTES = [
+    Route("/export/close.xlsx", close, methods=["GET"]),
     Route("/export/reconciliation/{id}.xlsx", reconciliation, methods=["GET"]),
     Route("/export/{slug}.xlsx", workbook, methods=["GET"]),
 ]

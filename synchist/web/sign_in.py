@@ -33,7 +33,8 @@ _sign_ins = CapacityLimiter(4)
 
 _DEMO_BUTTONS = {
     "analyst": ("Continue as Analyst", "Changes statuses, exports to Excel"),
-    "viewer": ("Continue as Viewer", "The same without Export to Excel"),
+    "controller": ("Continue as Controller", "The same, and signs months off"),
+    "viewer": ("Continue as Viewer", "Changes statuses, without Export to Excel"),
     "visitor": ("Continue as Visitor", "Signed in, without access to the sync history"),
 }
 
