@@ -112,14 +112,9 @@ def load_by_cause(connection: Connection) -> tuple[dict[Cause, dict[str, Total]]
     for entity in ENTITIES:
         failed = _failed(connection, entity).subquery()
         rows = connection.execute(
-            select(
-                problem.c.cause,
-                failed.c.currency,
-                func.sum(failed.c.number),
-                func.sum(failed.c.money),
-            )
-            .select_from(failed.outerjoin(problem, problem.c.id == failed.c.problem_id))
-            .group_by(problem.c.cause, failed.c.currency)
+            select(problem.c.cause, of.currency, func.sum(of.number), func.sum(of.money))
+            .select_from(failed.outerjoin(problem, problem.c.id == of.problem_id))
+            .group_by(problem.c.cause, of.currency)
         )
         for cause, currency, number, money in rows:
             total = Total(int(number), {currency: int(money)})
