@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 
 from synchist.db.tables import connection, organization, problem
-from synchist.db.types import folded
+from synchist.db.types import folded, utc_now
 from synchist.diagnosis import Cause
-from synchist.entities import Entity, Sort
+from synchist.entities import Entity, Sort, as_of
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 
@@ -70,6 +70,13 @@ def readable(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
+def moment_words(moment: datetime) -> str:
+    """A moment as people read it, in business time: 31 Jan 2026 at 17:00 (America/Chicago)."""
+    local = moment.astimezone(settings().zone)
+    exact = f"{local:%H:%M:%S}" if local.second or local.microsecond else f"{local:%H:%M}"
+    return f"{readable(local.date())} at {exact} ({settings().time_zone})"
+
+
 def start_of(day: date) -> datetime:
     """The moment at which a business day begins, in UTC."""
     return datetime.combine(day, time(), settings().zone).astimezone(UTC)
@@ -101,7 +108,8 @@ def _begins(column: ColumnElement[str], term: str) -> ColumnElement[bool]:
 class Filters:
     """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` for
     Pending only. `cause` is a label of `Cause`, `problem` the full name of a problem
-    (PROBLEM_NAME) or a part of it.
+    (PROBLEM_NAME) or a part of it. `as_of` is the moment in UTC at which the records stood as the
+    list shows them; None means now. It knows nothing of `waits` and `blocked`.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -119,8 +127,20 @@ class Filters:
     blocked: bool = False
     differs: bool = False
     sort: str = "Newest first"
+    as_of: datetime | None = None
 
     # ------------------------------------------------------------ meaning
+
+    def of(self, entity: Entity) -> Entity:
+        """The entity whose records these filters are about: of now, or as they stood then."""
+        return as_of(entity, self.as_of) if self.as_of else entity
+
+    @property
+    def present_day(self) -> date:
+        """Today, or the day that these filters look back from. At midnight a day has ended."""
+        if self.as_of is None:
+            return today()
+        return (self.as_of - timedelta(microseconds=1)).astimezone(settings().zone).date()
 
     @property
     def dated(self) -> bool:
@@ -129,7 +149,7 @@ class Filters:
 
     def days(self) -> tuple[date | None, date | None]:
         """First and last day included, in business time; None means no limit on that side."""
-        now = today()
+        now = self.present_day
         if not self.dated or self.window is Window.ALL:
             return None, None
         if self.window is Window.CUSTOM:
@@ -151,13 +171,13 @@ class Filters:
     @property
     def stuck(self) -> str | None:
         """Why the records wait, where that is asked of Pending ones."""
-        return self.waits if self.status is SyncStatus.PENDING else None
+        return self.waits if self.status is SyncStatus.PENDING and self.as_of is None else None
 
     def in_window(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
     ) -> list[ColumnElement[bool]]:
         """The date range as SQL; `at` stands for the column that it looks at."""
-        at = entity.table.c.outcome_at if at is None else at
+        at = entity.rows.c.outcome_at if at is None else at
         return [~side for side in self.outside_window(at) if side is not None]
 
     def outside_window(
@@ -177,16 +197,16 @@ class Filters:
             (entity.party_name, self.party),
             (entity.billing_name, self.billing),
             (entity.connection_name, self.connection),
-            (entity.table.c.currency, self.currency),
+            (entity.rows.c.currency, self.currency),
         ):
             if value is not None:
                 conditions.append(column == value)
-        if self.stuck:
+        if self.stuck and entity.waits is not None:
             # Records of other statuses wait for nothing: where they are counted too, all count.
-            is_pending = entity.table.c.sync_status == int(SyncStatus.PENDING)
+            is_pending = entity.rows.c.sync_status == int(SyncStatus.PENDING)
             conditions.append(or_(~is_pending, entity.waits == self.stuck))
         if self.cause or self.problem:
-            conditions.append(entity.table.c.problem_id.in_(self._problems()))
+            conditions.append(entity.rows.c.problem_id.in_(self._problems()))
         if self.blocked and entity.blocking is not None:
             conditions.append(entity.blocking.is_blocked)
         if self.differs:
@@ -213,7 +233,7 @@ class Filters:
         terms = search_terms(self.search)[:MOST_TERMS]
         if not terms:
             return false()
-        of = entity.table.c
+        of = entity.rows.c
         if len(terms) == 1:
             matching = [_begins(column, terms[0]) for column in entity.searched]
             named = organization.c.name.icontains(terms[0], autoescape=True)
@@ -223,6 +243,12 @@ class Filters:
             matching = [folded(column).in_(upper) for column in entity.searched]
             named = folded(organization.c.name).in_(upper)
         organizations = select(organization.c.id).where(named)
+        if entity.as_of:  # events have no index for searches; each would look through all of them
+            return or_(
+                *matching,
+                of.party_id.in_(organizations),
+                of.billing_organization_id.in_(organizations),
+            )
         matching += [of.party_id.in_(organizations), of.billing_organization_id.in_(organizations)]
         return of.id.in_(union(*(select(of.id).where(condition) for condition in matching)))
 
@@ -232,7 +258,7 @@ class Filters:
         # Written out where the index of failures by problem helps: it holds failures alone, and
         # SQLite does not look into a parameter to see that it may use it.
         by_problem = self.cause or self.problem
-        return entity.table.c.sync_status == (literal_column(str(status)) if by_problem else status)
+        return entity.rows.c.sync_status == (literal_column(str(status)) if by_problem else status)
 
     def conditions(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
@@ -252,6 +278,8 @@ class Filters:
         """What the list shows, in words, for the About sheet and the operation."""
         start, end = self.days()
         parts = [f"{self.status.label} {entity.plural}"]
+        if self.as_of:
+            parts.append(f"as they stood on {moment_words(self.as_of)}")
         if start and end:
             parts.append(f"{readable(start)} to {readable(end)} ({settings().time_zone})")
         elif start or end:
@@ -276,7 +304,7 @@ class Filters:
         ):
             if value is not None:
                 parts.append(f"{label} {value}")
-        if self.blocked and entity.blocking is not None:
+        if self.blocked and entity.blocking is not None and self.as_of is None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
         if self.differs:
             parts.append("amount differs")
@@ -289,7 +317,9 @@ class Filters:
         start, end = self.days()
         if start is None and end is None:
             return replace(self, window=Window.ALL, start=None, end=None)
-        return replace(self, window=Window.CUSTOM, start=start or EARLIEST, end=end or today())
+        return replace(
+            self, window=Window.CUSTOM, start=start or EARLIEST, end=end or self.present_day
+        )
 
     def parameters(self, entity: Entity) -> dict[str, list[str]]:
         """Every filter that says something, as address parameters of the entity's page."""
@@ -310,6 +340,8 @@ class Filters:
                 values[name] = ["true"]
         if self.sort != entity.sorts[0].label:
             values["sort"] = [self.sort]
+        if self.as_of:
+            values["as_of"] = [self.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z")]
         return {f"{entity.slug}_{name}": value for name, value in values.items()}
 
     def address(self, entity: Entity) -> str:
@@ -319,6 +351,36 @@ class Filters:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def parse_moment(text: str) -> datetime | None:
+    """A moment in UTC out of a text: with its zone, in business time, or a day, which means its
+    end. None where it is none."""
+    try:
+        if len(text) == len("2026-01-31"):
+            return start_of(date.fromisoformat(text) + timedelta(days=1))
+        moment = datetime.fromisoformat(text)
+        zone = moment.tzinfo or settings().zone
+        return moment.replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters:
+    """The moment to look back to; what is wrong with it is corrected and said."""
+    moment = parse_moment(text)
+    if moment is None:
+        corrections.append("The moment in the address could not be read; showing now.")
+        return filters
+    if moment > utc_now():
+        corrections.append(f"{moment_words(moment)} is still to come; showing now.")
+        return filters
+    if moment < start_of(EARLIEST):
+        moment = start_of(EARLIEST)
+        corrections.append(f"No moment before {readable(EARLIEST)} can be looked back to.")
+    if filters.stuck or filters.blocked:
+        corrections.append("What a record waited for is not known of the past; showing all.")
+    return replace(filters, as_of=moment, waits=None, blocked=False)
 
 
 def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, date] | None:
@@ -424,4 +486,6 @@ def parse(
             filters = replace(filters, sort=sort[0])
         else:
             corrections.append(f"There is no sort order “{_shorten(sort[0])}”; newest first.")
+    if moment := given("as_of"):
+        filters = _parse_as_of(filters, moment[0], corrections)
     return filters, corrections

@@ -3,7 +3,8 @@
 Every function takes the connection of an authorized transaction (`accounts.viewing`), so that all
 numbers of a page come from one state of the database. DataFrames are indexed by record id and
 carry money as whole minor units (Int64) and moments in UTC; `readable` turns a frame into what
-people see, for the grid and for Excel alike.
+people see, for the grid and for Excel alike. Filters with `as_of` read the past: each function asks
+`Filters.of` for the records that they are about.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,9 +32,20 @@ from synchist.db.tables import connection as connection_table
 from synchist.db.tables import organization, problem
 from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
+from synchist.errors import SynchistError
 from synchist.filters import Filters
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
+
+
+class Past(SynchistError):
+    """Records as they stood can't be selected."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The list shows records as they stood, so nothing in it can be selected or changed."
+            " Go back to now first."
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class Ticked:
 
 def _select(entity: Entity, filters: Filters, *columns: ColumnElement[Any]) -> Select[Any]:
     """A SELECT over the entity, joined to the names only where the filters look at them."""
-    source = entity.source if filters.looks_at_names else entity.table
+    source = entity.source if filters.looks_at_names else entity.rows
     return select(*columns).select_from(source)
 
 
@@ -81,7 +93,7 @@ def _totals(
     conditions: Iterable[ColumnElement[bool]],
 ) -> dict[SyncStatus, Total]:
     """Totals by sync status of what fulfils the conditions."""
-    of = entity.table.c
+    of = entity.rows.c
     rows = connection.execute(
         _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
         .where(*conditions)
@@ -98,6 +110,7 @@ def _totals(
 
 def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
     """Number and sums of everything that matches the filters."""
+    entity = filters.of(entity)
     found = _totals(connection, entity, filters, filters.conditions(entity))
     return found.get(filters.status, Total())
 
@@ -112,7 +125,8 @@ def other_statuses(
 
 def outside_window(connection: Connection, entity: Entity, filters: Filters) -> tuple[Total, Total]:
     """What the same filters find before the first and after the last day of the date range."""
-    at = entity.table.c.outcome_at
+    entity = filters.of(entity)
+    at = entity.rows.c.outcome_at
     sides = []
     for side in filters.outside_window(at):
         conditions = [
@@ -126,11 +140,12 @@ def outside_window(connection: Connection, entity: Entity, filters: Filters) -> 
 
 def everywhere(connection: Connection, entity: Entity, filters: Filters) -> dict[SyncStatus, Total]:
     """What the same search finds under every status and over all dates."""
+    entity = filters.of(entity)
     return _totals(connection, entity, filters, filters.beyond_status_and_window(entity))
 
 
 def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
-    order, key = filters.order(entity), entity.table.c.id
+    order, key = filters.order(entity), entity.rows.c.id
     return (order.by.desc() if order.descending else order.by.asc(), key.asc())
 
 
@@ -138,11 +153,11 @@ def _page(
     connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
 ) -> Select[Any]:
     """The ids of one page, in the chosen order."""
-    table, by = entity.table, filters.order(entity).by
+    table, by = entity.rows, filters.order(entity).by
     is_own = by.table is table  # else the order is one of names
     source = table if is_own and not filters.looks_at_names else entity.source
     conditions = filters.conditions(entity)
-    if connection.dialect.name == "sqlite" and by is table.c.amount:
+    if entity.as_of is None and connection.dialect.name == "sqlite" and by is table.c.amount:
         # SQLite would rather collect the whole date range by its index and sort that.
         conditions = filters.conditions(entity, at=_unindexed(table.c.outcome_at))
     return (
@@ -167,22 +182,23 @@ def load(
     limit: int | None = None,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """The records that match, in the chosen order.
+    """The records that match, in the chosen order; as they stood, where the filters look back.
 
     Returns a DataFrame indexed by `id` with `version` (int64) and one column per column that the
     status shows (`entity.shown`): money Int64 in minor units, moments datetime64 in UTC, days as
     dates, everything else as text; missing values are None, NaT or NA.
     """
+    entity = filters.of(entity)
     columns = entity.shown(filters.status)
     statement = select(
-        entity.table.c.id, entity.table.c.version, *(_selected(column) for column in columns)
+        entity.rows.c.id, entity.rows.c.version, *(_selected(column) for column in columns)
     ).select_from(entity.source)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
     else:
         # Names are joined to the page alone, and not to all that is skipped on the way to it.
         page = _page(connection, entity, filters, limit, offset).subquery()
-        statement = statement.where(entity.table.c.id.in_(select(page.c.id)))
+        statement = statement.where(entity.rows.c.id.in_(select(page.c.id)))
     rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
     ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(columns))
     index = pd.Index(ids, dtype="int64", name="id")
@@ -216,8 +232,13 @@ def _series(column: Column, values: Sequence[Any], index: pd.Index) -> pd.Series
 def selectable(
     connection: Connection, entity: Entity, filters: Filters, limit: int | None = None
 ) -> dict[int, Ticked]:
-    """Every record that matches (or `limit` of them), as a selection remembers it."""
-    of = entity.table.c
+    """Every record that matches (or `limit` of them), as a selection remembers it.
+
+    Raises Past where the filters look back.
+    """
+    if filters.as_of:
+        raise Past
+    of = entity.rows.c
     rows = connection.execute(
         _select(entity, filters, of.id, of.version, of.currency, of.amount)
         .where(*filters.conditions(entity))
@@ -228,7 +249,7 @@ def selectable(
 
 def numbers(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[int, str]:
     """The numbers of records by id."""
-    of = entity.table.c
+    of = entity.rows.c
     rows = connection.execute(select(of.id, of.number).where(of.id.in_(among(connection, ids))))
     return dict(rows.all())
 
@@ -247,7 +268,7 @@ def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
         "party": names(organization.c.name, entity.party_role),
         "billing": names(organization.c.name, organization.c.is_billing),
         "connection": names(connection_table.c.name),
-        "currency": sorted(connection.scalars(_distinct(entity.table.c.currency))),
+        "currency": sorted(connection.scalars(_distinct(entity.rows.c.currency))),
         "cause": sorted(cause.label for cause in Cause if cause.value in causes),
         "waits": list(entity.waiting),
     }
@@ -266,14 +287,14 @@ def overview(connection: Connection) -> dict[str, dict[SyncStatus, Total]]:
     """Failed and Pending of every entity over all dates, by entity key."""
     found = {}
     for entity in ENTITIES:
-        still_open = entity.table.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])
+        still_open = entity.rows.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])
         found[entity.key] = _totals(connection, entity, Filters(), [still_open])
     return found
 
 
 def is_empty(connection: Connection) -> bool:
     """Whether the database holds no record of any entity."""
-    return all(connection.scalar(select(entity.table.c.id).limit(1)) is None for entity in ENTITIES)
+    return all(connection.scalar(select(entity.rows.c.id).limit(1)) is None for entity in ENTITIES)
 
 
 def amounts(minor: pd.Series, currency: pd.Series) -> pd.Series:
