@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
@@ -453,6 +454,12 @@ def _entity(
 
 def as_of(entity: Entity, moment: datetime) -> Entity:
     """The same kind of records as they stood at a moment, for lists; `moment` is aware."""
+    return _as_of(entity.key, moment)
+
+
+@lru_cache(maxsize=64)
+def _as_of(key: str, moment: datetime) -> Entity:
+    entity = BY_KEY[key]
     return _entity(
         entity.key,
         entity.title,
@@ -466,7 +473,8 @@ def as_of(entity: Entity, moment: datetime) -> Entity:
 
 def _past(table: Table, moment: datetime) -> FromClause:
     """The table as it stood: of each record the state after the highest version that had happened
-    by then. What events do not hold is as it is now; a record that came later is not there."""
+    by then. What events do not hold is as it is now; a record that came later is not there. `at` is
+    when that version happened."""
     then, later = sync_event.alias("then"), sync_event.alias("later")
     by_then = bindparam("as_of", moment, type_=Moment)
     superseded = (
@@ -483,6 +491,7 @@ def _past(table: Table, moment: datetime) -> FromClause:
     return (
         select(
             then.c.record_id.label("id"),
+            then.c.at,
             _past_problem(then),
             *(state[name] if name in state else _now(table, name, then) for name in _kept(table)),
         )

@@ -36,6 +36,9 @@ LONGEST_SEARCH = 40_000
 MOST_TERMS = 2_000
 LONGEST_PROBLEM = 700
 
+AHEAD = timedelta(days=1)
+"""How far the clock of a sync job may go wrong: a record changes at its status' time or later."""
+
 LINK = connection.alias("problem_connection")
 PROBLEMS = problem.outerjoin(LINK, problem.c.connection_id == LINK.c.id)
 """Problems with their connections."""
@@ -68,6 +71,13 @@ def month_before(day: date) -> date:
 def readable(day: date) -> str:
     """A day as people read it: 22 Nov 2026."""
     return f"{day.day} {day:%b %Y}"
+
+
+def happened_since(entity: Entity, moment: datetime) -> ColumnElement[bool]:
+    """Of an entity of the past: what every record fulfils whose status is what it is since then, or
+    for less long. Events are found by it."""
+    found: ColumnElement[bool] = entity.rows.c.at >= moment - AHEAD
+    return found
 
 
 def moment_words(moment: datetime) -> str:
@@ -178,7 +188,11 @@ class Filters:
     ) -> list[ColumnElement[bool]]:
         """The date range as SQL; `at` stands for the column that it looks at."""
         at = entity.rows.c.outcome_at if at is None else at
-        return [~side for side in self.outside_window(at) if side is not None]
+        inside = [~side for side in self.outside_window(at) if side is not None]
+        start, _ = self.days()
+        if entity.as_of and start:
+            inside.append(happened_since(entity, start_of(start)))
+        return inside
 
     def outside_window(
         self, at: ColumnElement[datetime]

@@ -29,11 +29,11 @@ from sqlalchemy.types import NullType
 from synchist.currencies import exponent, sums
 from synchist.db.engine import among
 from synchist.db.tables import connection as connection_table
-from synchist.db.tables import organization, problem
+from synchist.db.tables import organization, problem, sync_event
 from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
 from synchist.errors import SynchistError
-from synchist.filters import Filters
+from synchist.filters import Filters, happened_since
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
@@ -150,9 +150,14 @@ def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
 
 
 def _page(
-    connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    limit: int,
+    offset: int,
+    *more: ColumnElement[bool],
 ) -> Select[Any]:
-    """The ids of one page, in the chosen order."""
+    """The ids of one page, in the chosen order; `more` has to be true as well."""
     table, by = entity.rows, filters.order(entity).by
     is_own = by.table is table  # else the order is one of names
     source = table if is_own and not filters.looks_at_names else entity.source
@@ -163,10 +168,46 @@ def _page(
     return (
         select(table.c.id)
         .select_from(source)
-        .where(*conditions)
+        .where(*conditions, *more)
         .order_by(*_order(entity, filters))
         .limit(limit)
         .offset(offset or None)
+    )
+
+
+def _past_page(
+    connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
+) -> list[int]:
+    """The same ids of the past. Events are in the order of what happened, so the newest records are
+    found among the newest events, as many as it takes."""
+    order, reach = filters.order(entity), 3 * (limit + offset)
+    newest_first = order.descending and order.by is entity.rows.c.outcome_at
+    while True:
+        since = _newest(connection, entity, filters, reach) if newest_first else None
+        more = [] if since is None else [happened_since(entity, since)]
+        page = _page(connection, entity, filters, limit, offset, *more)
+        rows = connection.execute(page.add_columns(entity.rows.c.outcome_at)).all()
+        if since is None or (len(rows) == limit and rows[-1].outcome_at >= since):
+            return [row.id for row in rows]
+        reach *= 10
+
+
+def _newest(
+    connection: Connection, entity: Entity, filters: Filters, reach: int
+) -> datetime | None:
+    """When the first of so many events happened that led to the status last; None where there are
+    not that many."""
+    event = sync_event.c
+    return connection.scalar(
+        select(event.at)
+        .where(
+            event.entity == entity.key,
+            event.sync_status == int(filters.status),
+            event.at <= entity.as_of,
+        )
+        .order_by(event.at.desc())
+        .limit(1)
+        .offset(reach)
     )
 
 
@@ -195,6 +236,9 @@ def load(
     ).select_from(entity.source)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
+    elif entity.as_of:
+        listed = _past_page(connection, entity, filters, limit, offset)
+        statement = statement.where(entity.rows.c.id.in_(among(connection, listed)))
     else:
         # Names are joined to the page alone, and not to all that is skipped on the way to it.
         page = _page(connection, entity, filters, limit, offset).subquery()

@@ -45,7 +45,7 @@ def now() -> datetime:
 
 def rows(entity: Entity) -> dict[int, Mapping[Any, Any]]:
     """Every record in the columns that lists of the past read."""
-    kept = [column.name for column in as_of(entity, utc_now()).rows.c]
+    kept = [column.name for column in as_of(entity, utc_now()).rows.c if column.name != "at"]
     with reading() as connection:
         found = connection.execute(select(*(entity.rows.c[name] for name in kept))).mappings()
         return {one["id"]: dict(one) for one in found}
@@ -54,7 +54,9 @@ def rows(entity: Entity) -> dict[int, Mapping[Any, Any]]:
 def rows_as_of(entity: Entity, moment: datetime) -> dict[int, Mapping[Any, Any]]:
     with reading() as connection:
         found = connection.execute(select(as_of(entity, moment).rows)).mappings()
-        return {one["id"]: dict(one) for one in found}
+        return {
+            one["id"]: {name: value for name, value in one.items() if name != "at"} for one in found
+        }
 
 
 def same(past: pd.DataFrame, copy: pd.DataFrame) -> None:
@@ -77,11 +79,8 @@ def test_as_of_now_is_the_present(database: Database, world: World, entity: Enti
             present = queries.load(connection, entity, filters)
             found += len(present) > 0
             same(queries.load(connection, entity, then), present)
-            for page in ((2, 0), (2, 2)):
-                same(
-                    queries.load(connection, entity, then, *page),
-                    queries.load(connection, entity, filters, *page),
-                )
+            page = chance.choice([(2, 0), (2, 2), (1, 3)])
+            same(queries.load(connection, entity, then, *page), present.iloc[page[1] :][: page[0]])
             for numbers in (
                 *(queries.total, queries.other_statuses),
                 *(queries.outside_window, queries.everywhere),
