@@ -5,7 +5,7 @@ column, add a line; a declaration that can't work fails at import.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -381,6 +381,19 @@ def _payment(of: Fields) -> list[Column]:
     ]
 
 
+def _untold(columns: list[Column]) -> list[Column]:
+    """The same of the past, where no event holds them."""
+    return [
+        replace(
+            column,
+            label=f"{column.label} (now)",
+            width=column.width + 40,
+            help="As the record says now: the history does not hold it",
+        )
+        for column in columns
+    ]
+
+
 def _entity(
     key: str,
     title: str,
@@ -399,6 +412,7 @@ def _entity(
     billing = organization.alias(f"{key}_billing")
     link = connection.alias(f"{key}_connection")
     is_document = "shipment_id" in of
+    own = _document(of) if is_document else _payment(of)
     blocking = None if is_document or as_of else _blocking(table, applications)
     waits, waiting = (None, ()) if as_of else _waits(table, link, syncable, blocking)
     return Entity(
@@ -419,7 +433,7 @@ def _entity(
             *(_difference(of) if is_document else ()),
             Column("currency", "Currency", Kind.TEXT, of.currency, 70),
             *_outcome(of, waits, blocking),
-            *(_document(of) if is_document else _payment(of)),
+            *(_untold(own) if as_of else own),
             *_tail(of, billing, link),
         ),
         source=rows.join(party, of.party_id == party.c.id)

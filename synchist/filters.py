@@ -355,7 +355,7 @@ class Filters:
         if self.sort != entity.sorts[0].label:
             values["sort"] = [self.sort]
         if self.as_of:
-            values["as_of"] = [self.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z")]
+            values["as_of"] = [moment_address(self.as_of)]
         return {f"{entity.slug}_{name}": value for name, value in values.items()}
 
     def address(self, entity: Entity) -> str:
@@ -365,6 +365,11 @@ class Filters:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def moment_address(moment: datetime) -> str:
+    """A moment as an address carries it, exactly: 2026-01-31T23:00:00Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_moment(text: str) -> datetime | None:

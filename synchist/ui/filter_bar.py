@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import streamlit as st
@@ -12,8 +13,11 @@ from synchist.filters import (
     EARLIEST,
     Filters,
     Window,
+    moment_address,
+    moment_words,
     month_before,
     parse,
+    parse_moment,
     today,
 )
 from synchist.settings import settings
@@ -39,6 +43,7 @@ NAMES = (
     "waits",
     "blocked",
     "differs",
+    "as_of_chosen",
 )
 FRESH = "fresh"
 """The address parameter of a link: what it does not name is at its default."""
@@ -144,6 +149,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
                 "dates": [day.isoformat() for day in dates],
                 "search": [search or ""],
                 "sort": [sort],
+                "as_of": st.query_params.get_all(key(entity, "as_of")),
                 **more,
             }.items()
         },
@@ -151,12 +157,57 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     )
     for sentence in dict.fromkeys([*corrections, *rejected]):
         st.caption(f":material/info: {plain(sentence)}")
+    if filters.as_of is None:
+        st.query_params.pop(key(entity, "as_of"), None)
+    else:
+        _past(entity, filters, filters.as_of)
     if filters.problem:
         # Set by a link from the causes, so it must not hide under More.
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption(f":material/filter_alt: Only {plain(filters.problem)}", width="content")
             link(entity, replace(filters, problem=""), "Show every cause")
     return filters
+
+
+def _past(entity: Entity, filters: Filters, moment: datetime) -> None:
+    """The mark of a list that shows the past, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.warning(
+            f"**As it stood on {plain(moment_words(moment))}.** This is the past: nothing can be"
+            " changed here. A click on a number opens the record as it is now.",
+            icon=":material/history:",
+        )
+        link(entity, replace(filters, as_of=None), "Back to now")
+
+
+def _as_of(entity: Entity) -> None:
+    """The moment to look back to, in business time. It stands in the address with its zone, since
+    local times occur twice in autumn; so the widget is not bound to it."""
+    address, chosen = key(entity, "as_of"), key(entity, "as_of_chosen")
+    moment = parse_moment(st.query_params.get(address, ""))
+    shown = moment and moment.astimezone(settings().zone).replace(tzinfo=None, second=0)
+    st.session_state[chosen] = shown and shown.replace(microsecond=0)
+
+    def look_back() -> None:
+        first_page(entity)
+        if picked := st.session_state[chosen]:
+            local = picked.replace(tzinfo=settings().zone)
+            st.query_params[address] = moment_address(local)
+        else:
+            st.query_params.pop(address, None)
+
+    st.datetime_input(
+        "As of",
+        value=None,
+        min_value=datetime.combine(EARLIEST, time()),
+        max_value=datetime.combine(today() + timedelta(days=1), time()),
+        step=60,
+        format="YYYY-MM-DD",
+        key=chosen,
+        on_change=look_back,
+        help="Shows the list as it stood at that moment, rebuilt from the history. Empty means now."
+        f" Times are in the business time zone, {settings().time_zone}.",
+    )
 
 
 def _read_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
@@ -202,15 +253,16 @@ def _more(
     entity: Entity, choices: Mapping[str, list[str]], pending: bool, bound: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
+    past = key(entity, "as_of") in st.query_params  # nobody knows why a record waited then
     selects = [
         ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
         ("billing", "Billing organization", "All billing organizations"),
         ("connection", "Connection", "All connections"),
         ("currency", "Currency", "All currencies"),
         ("cause", "Cause", "All causes"),
-        *([("waits", "Why it waits", "All reasons")] if pending else []),
+        *([("waits", "Why it waits", "All reasons")] if pending and not past else []),
     ]
-    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs")
+    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs", "as_of")
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
@@ -224,7 +276,7 @@ def _more(
             **bound,
         )
         chosen["differs"] = ["true"] if differs else []
-        if entity.blocking is not None:
+        if entity.blocking is not None and not past:
             blocked = st.checkbox(
                 f"Blocked: its {entity.blocking.document} is not Complete",
                 key=key(entity, "blocked"),
@@ -249,4 +301,5 @@ def _more(
             **bound,
         )
         chosen["problem"] = [problem] if problem else []
+        _as_of(entity)
     return chosen
