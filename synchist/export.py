@@ -183,10 +183,10 @@ def _about(
     entity: Entity, filters: Filters, frame: pd.DataFrame, actor: Actor, now: datetime
 ) -> list[tuple[str, object]]:
     """Who exported what and when, and the sums per currency to check it by, as numbers."""
-    as_of = moment_words(filters.as_of) if filters.as_of else "the moment of the export"
+    stood = [("As of", moment_words(filters.as_of))] if filters.as_of else []
     facts: list[tuple[str, object]] = [
         ("What", filters.sentence(entity)),
-        ("As of", as_of),
+        *stood,
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),

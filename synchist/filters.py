@@ -32,6 +32,8 @@ from synchist.settings import settings
 from synchist.statuses import SyncStatus
 
 EARLIEST = date(2000, 1, 1)
+EARLIEST_PAST = date(2001, 1, 1)
+"""The first day to look back to, so that the month before it is not too early itself."""
 LONGEST_SEARCH = 40_000
 MOST_TERMS = 2_000
 LONGEST_PROBLEM = 700
@@ -81,10 +83,20 @@ def happened_since(entity: Entity, moment: datetime) -> ColumnElement[bool]:
 
 
 def moment_words(moment: datetime) -> str:
-    """A moment as people read it, in business time: 31 Jan 2026 at 17:00 (America/Chicago)."""
+    """A moment as people read it, in business time: 31 Jan 2026 at 17:00 (America/Chicago). At
+    midnight a day has ended."""
     local = moment.astimezone(settings().zone)
     exact = f"{local:%H:%M:%S}" if local.second or local.microsecond else f"{local:%H:%M}"
-    return f"{readable(local.date())} at {exact} ({settings().time_zone})"
+    words = f"{readable(local.date())} at {exact}"
+    if moment == start_of(local.date()):
+        words = f"the end of {readable(local.date() - timedelta(days=1))}"
+    return f"{words} ({settings().time_zone})"
+
+
+def stood(moment: datetime) -> str:
+    """When records stood as a list shows them: on 31 Jan 2026 at 17:00, at the end of 31 Jan."""
+    words = moment_words(moment)
+    return f"{'at' if words.startswith('the end') else 'on'} {words}"
 
 
 def start_of(day: date) -> datetime:
@@ -293,7 +305,7 @@ class Filters:
         start, end = self.days()
         parts = [f"{self.status.label} {entity.plural}"]
         if self.as_of:
-            parts.append(f"as they stood on {moment_words(self.as_of)}")
+            parts.append(f"as they stood {stood(self.as_of)}")
         if start and end:
             parts.append(f"{readable(start)} to {readable(end)} ({settings().time_zone})")
         elif start or end:
@@ -392,11 +404,11 @@ def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters
         corrections.append("The moment in the address could not be read; showing now.")
         return filters
     if moment > utc_now():
-        corrections.append(f"{moment_words(moment)} is still to come; showing now.")
+        corrections.append("The moment in the address is still to come; showing now.")
         return filters
-    if moment < start_of(EARLIEST):
-        moment = start_of(EARLIEST)
-        corrections.append(f"No moment before {readable(EARLIEST)} can be looked back to.")
+    if moment < start_of(EARLIEST_PAST):
+        moment = start_of(EARLIEST_PAST)
+        corrections.append(f"No moment before {readable(EARLIEST_PAST)} can be looked back to.")
     if filters.stuck or filters.blocked:
         corrections.append("What a record waited for is not known of the past; showing all.")
     return replace(filters, as_of=moment, waits=None, blocked=False)

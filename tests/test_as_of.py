@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from io import BytesIO
 from random import Random
 from time import sleep
 from typing import Any
@@ -10,14 +11,18 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
+from openpyxl import load_workbook
 from sqlalchemy import select
 
 from synchist import queries
+from synchist.accounts import Principal
 from synchist.db.engine import reading
 from synchist.db.types import moment_text, utc_now
-from synchist.entities import ENTITIES, Entity, as_of
-from synchist.filters import Filters, today
-from synchist.queries import Total
+from synchist.entities import BILL_PAYMENTS, ENTITIES, INVOICES, Entity, as_of
+from synchist.export import workbook
+from synchist.filters import Filters, Window, moment_words, today
+from synchist.queries import Past, Total
+from synchist.settings import settings
 from synchist.status_changes import Change, undo
 from synchist.statuses import SyncStatus
 from tests.changes import OPERATOR, TO_PENDING, attempt, move, run, sets, ticked, to
@@ -181,3 +186,72 @@ def test_a_past_moment_is_a_copy_taken_then(database: Database, world: World, se
             then_too = replace(filters, as_of=copy.moment)
             same(load(entity, then_too), frame)
             assert total(entity, then_too) == number
+
+
+def test_the_newest_are_found_however_far_back(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that look at a few of the newest events first: most of those led nowhere."""
+    for minutes in range(1, 9):
+        job = attempt(INVOICES, world.invoice["complete"], minutes=minutes)
+        run(database, job)
+    filters = Filters(window=Window.ALL)
+    # The job's own times, so that they are there whatever time it is.
+    then = replace(filters, as_of=utc_now() + timedelta(days=1))
+    whole = load(INVOICES, filters)
+    for start in range(len(whole) + 1):
+        same(load(INVOICES, then, 1, start), whole.iloc[start : start + 1])
+
+
+def test_nothing_of_the_past_can_be_selected(database: Database, world: World) -> None:
+    for entity in ENTITIES:
+        for limit in (None, 1):
+            with reading() as connection, pytest.raises(Past, match="Go back to now first"):
+                queries.selectable(connection, entity, Filters(as_of=utc_now()), limit)
+
+
+def test_what_history_does_not_hold_is_left_out_or_labelled(
+    database: Database, world: World
+) -> None:
+    for entity in ENTITIES:
+        then, untold = as_of(entity, utc_now()), {"waits", "blocked_by"}
+        past = {column.key: column.label for column in then.columns}
+        present = {column.key: column.label for column in entity.columns}
+        assert set(present) - set(past) == untold & set(present)
+        now_only = {key for key, label in past.items() if label == f"{present[key]} (now)"}
+        assert now_only == set(past) - {key for key, label in past.items() if label == present[key]}
+        assert now_only & {"due_date", "memo"}
+        assert then.blocking is None
+    blocked = Filters(status=PENDING, blocked=True, waits=BILL_PAYMENTS.waiting[0])
+    then_too = replace(blocked, as_of=now())
+    assert len(load(BILL_PAYMENTS, then_too)) == total(BILL_PAYMENTS, then_too).count == 3
+    assert "because" not in then_too.sentence(BILL_PAYMENTS)
+    assert "blocked" not in then_too.sentence(BILL_PAYMENTS)
+
+
+def test_an_export_is_what_the_page_shows(
+    database: Database, world: World, analyst: Principal
+) -> None:
+    before = Filters(window=Window.ALL, as_of=now())
+    page = load(INVOICES, before)
+    run(
+        database,
+        sets(INVOICES, world.invoice["failed"], {"amount": 1, "number": "LATER"}),
+        attempt(INVOICES, world.invoice["failed_twice"], None, sync_status=int(COMPLETE)),
+    )
+    assert len(load(INVOICES, replace(before, as_of=None))) == len(page) - 1
+    name, content = workbook(analyst, INVOICES, before)
+    assert before.as_of is not None
+    local = before.as_of.astimezone(settings().zone)
+    assert name.startswith(f"Invoices Failed all dates as of {local:%Y-%m-%d %H%M} exported ")
+    book = load_workbook(BytesIO(content))
+    headers, *lines = book["Invoices"].iter_rows(values_only=True)
+    columns = before.of(INVOICES).shown(FAILED)
+    assert list(headers) == [column.label for column in columns]
+    shown = queries.readable(page, columns)
+    for key, position in (("number", 0), ("party", 1), ("amount", 2)):
+        assert [line[position] for line in lines] == shown[key].tolist()
+    about = dict(row[:2] for row in book["About"].iter_rows(values_only=True))
+    assert about["As of"] == moment_words(before.as_of)
+    assert "as they stood on" in about["What"]
+    assert about["Rows"] == len(page)

@@ -11,13 +11,14 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
+    EARLIEST_PAST,
     Filters,
     Window,
     moment_address,
-    moment_words,
     month_before,
     parse,
     parse_moment,
+    stood,
     today,
 )
 from synchist.settings import settings
@@ -91,6 +92,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     """Draw the bar and return what it says, corrected where the address was wrong."""
     _forget(entity)
     corrections = _read_address(entity, choices)
+    _settle_moment(entity)
     bound: dict[str, Any] = {
         "bind": "query-params",
         "on_change": first_page,
@@ -157,9 +159,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     )
     for sentence in dict.fromkeys([*corrections, *rejected]):
         st.caption(f":material/info: {plain(sentence)}")
-    if filters.as_of is None:
-        st.query_params.pop(key(entity, "as_of"), None)
-    else:
+    if filters.as_of:
         _past(entity, filters, filters.as_of)
     if filters.problem:
         # Set by a link from the causes, so it must not hide under More.
@@ -169,11 +169,22 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     return filters
 
 
+def _settle_moment(entity: Entity) -> None:
+    """Let the address say the moment to look back to as it was understood, or none."""
+    address = key(entity, "as_of")
+    given = st.query_params.get_all(address)
+    filters, _ = parse(entity, {address: given})
+    if filters.as_of is None:
+        st.query_params.pop(address, None)
+    elif given != [moment_address(filters.as_of)]:
+        st.query_params[address] = moment_address(filters.as_of)
+
+
 def _past(entity: Entity, filters: Filters, moment: datetime) -> None:
     """The mark of a list that shows the past, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.warning(
-            f"**As it stood on {plain(moment_words(moment))}.** This is the past: nothing can be"
+            f"**As it stood {plain(stood(moment))}.** This is the past: nothing can be"
             " changed here. A click on a number opens the record as it is now.",
             icon=":material/history:",
         )
@@ -199,7 +210,7 @@ def _as_of(entity: Entity) -> None:
     st.datetime_input(
         "As of",
         value=None,
-        min_value=datetime.combine(EARLIEST, time()),
+        min_value=datetime.combine(EARLIEST_PAST, time()),
         max_value=datetime.combine(today() + timedelta(days=1), time()),
         step=60,
         format="YYYY-MM-DD",
@@ -262,13 +273,18 @@ def _more(
         ("cause", "Cause", "All causes"),
         *([("waits", "Why it waits", "All reasons")] if pending and not past else []),
     ]
-    names = (*(name for name, _, _ in selects), "problem", "blocked", "differs", "as_of")
+    names = (
+        *(name for name, _, _ in selects),
+        *("problem", "differs", "as_of"),
+        *(() if past else ("blocked",)),
+    )
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
     label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
     with st.popover(label, icon=":material/tune:"):
+        _as_of(entity)
         differs = st.checkbox(
             "Amount differs",
             key=key(entity, "differs"),
@@ -301,5 +317,4 @@ def _more(
             **bound,
         )
         chosen["problem"] = [problem] if problem else []
-        _as_of(entity)
     return chosen
