@@ -7,10 +7,11 @@ people see, for the grid and for Excel alike. Filters with `as_of` read the past
 `Filters.of` for the records that they are about.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,15 @@ from synchist.db.tables import organization, problem, sync_event
 from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
 from synchist.errors import SynchistError
-from synchist.filters import Filters, happened_since
+from synchist.filters import Filters, happened_since, start_of
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
+
+MOST_RECENT = 50_000
+"""Events since a past moment up to which it may be counted from the present."""
+
+RECENT_PAYS = 4
+"""How much more one of them costs than one that lies before the moment."""
 
 
 class Past(SynchistError):
@@ -86,33 +93,127 @@ def _select(entity: Entity, filters: Filters, *columns: ColumnElement[Any]) -> S
     return select(*columns).select_from(source)
 
 
-def _totals(
+Conditions: TypeAlias = Callable[[Entity], Iterable[ColumnElement[bool]]]
+"""What is asked of an entity's records, of now or of the past."""
+
+Groups: TypeAlias = Counter[tuple[int, str]]
+"""A number for each sync status and currency."""
+
+
+def _grouped(
     connection: Connection,
     entity: Entity,
     filters: Filters,
     conditions: Iterable[ColumnElement[bool]],
-) -> dict[SyncStatus, Total]:
-    """Totals by sync status of what fulfils the conditions."""
+) -> tuple[Groups, Groups]:
+    """Counts and sums of what fulfils the conditions."""
     of = entity.rows.c
     rows = connection.execute(
         _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
         .where(*conditions)
         .group_by(of.sync_status, of.currency)
     )
-    found: dict[SyncStatus, Total] = {}
+    counts, sums_of = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     for status, currency, count, amount in rows:
-        before = found.get(SyncStatus(status), Total())
-        found[SyncStatus(status)] = Total(
-            before.count + count, {**before.by_currency, currency: int(amount)}
-        )
+        counts[status, currency], sums_of[status, currency] = count, int(amount)
+    return counts, sums_of
+
+
+def _totals(
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    conditions: Conditions,
+    *,
+    every_status: bool = False,
+) -> dict[SyncStatus, Total]:
+    """Totals by sync status of what has the filters' status, or any, and fulfils the conditions,
+    now or as it stood."""
+    then = filters.of(entity)
+
+    def of_status(of: Entity) -> list[ColumnElement[bool]]:
+        return [*conditions(of), *([] if every_status else [filters.of_status(of)])]
+
+    if then.as_of and _is_recent(connection, then, filters):
+        counts, sums_of = _grouped(connection, entity, filters, of_status(entity))
+        _take_back(connection, entity, then, filters, conditions, counts, sums_of)
+    else:
+        counts, sums_of = _grouped(connection, then, filters, of_status(then))
+    found: dict[SyncStatus, Total] = {}
+    for (status, currency), count in sorted(counts.items()):
+        if count and (every_status or status == filters.status):
+            before = found.get(SyncStatus(status), Total())
+            amount = sums_of[status, currency]
+            found[SyncStatus(status)] = Total(
+                before.count + count, {**before.by_currency, currency: amount}
+            )
     return found
+
+
+def _take_back(
+    connection: Connection,
+    entity: Entity,
+    then: Entity,
+    filters: Filters,
+    conditions: Conditions,
+    *numbers_of: Groups,
+) -> None:
+    """Turn the numbers of the present into those of the past: what has changed since counts as it
+    was, and all else stands as it stood."""
+    changed = set(connection.scalars(select(sync_event.c.record_id).where(*_since(then))))
+    ids = among(connection, list(changed))
+    counts, sums_of = numbers_of
+    for of, sign in ((then, 1), (entity, -1)):
+        # Neither of one status nor grouped: SQLite would begin with the status, not with the ids.
+        rows = connection.execute(
+            _select(of, filters, of.rows.c.sync_status, of.rows.c.currency, of.rows.c.amount).where(
+                *conditions(of), of.rows.c.id.in_(ids)
+            )
+        )
+        for status, currency, amount in rows:
+            counts[status, currency] += sign
+            sums_of[status, currency] += sign * amount
+
+
+def _since(then: Entity) -> list[ColumnElement[bool]]:
+    """Events that happened after the moment; with every status, as the index has it before it."""
+    event = sync_event.c
+    return [
+        event.entity == then.key,
+        event.sync_status.in_([int(status) for status in SyncStatus]),
+        event.at > then.as_of,
+    ]
+
+
+def _is_recent(connection: Connection, then: Entity, filters: Filters) -> bool:
+    """Whether far less has happened after the moment than there is to look through before it."""
+    event = sync_event.c
+    start, _ = filters.days()
+    before = [
+        event.entity == then.key,
+        event.sync_status == int(filters.status),
+        event.at <= then.as_of,
+        *([event.at >= start_of(start)] if start else []),
+    ]
+    numbers_of = [
+        connection.scalar(
+            select(func.count()).select_from(
+                select(event.at).where(*which).limit(MOST_RECENT * times).subquery()
+            )
+        )
+        or 0
+        for which, times in ((_since(then), 1), (before, RECENT_PAYS))
+    ]
+    return numbers_of[0] * RECENT_PAYS < numbers_of[1]
 
 
 def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
     """Number and sums of everything that matches the filters."""
-    entity = filters.of(entity)
-    found = _totals(connection, entity, filters, filters.conditions(entity))
-    return found.get(filters.status, Total())
+
+    def conditions(of: Entity) -> list[ColumnElement[bool]]:
+        return [*filters.in_window(of), *filters.beyond_status_and_window(of)]
+
+    return _totals(connection, entity, filters, conditions).get(filters.status, Total())
 
 
 def other_statuses(
@@ -125,23 +226,28 @@ def other_statuses(
 
 def outside_window(connection: Connection, entity: Entity, filters: Filters) -> tuple[Total, Total]:
     """What the same filters find before the first and after the last day of the date range."""
-    entity = filters.of(entity)
-    at = entity.rows.c.outcome_at
-    sides = []
-    for side in filters.outside_window(at):
-        conditions = [
-            filters.of_status(entity),
-            *filters.beyond_status_and_window(entity),
+
+    def beyond(side: int) -> Conditions:
+        return lambda of: [
+            *filters.beyond_status_and_window(of),
+            *(
+                part
+                for part in [filters.outside_window(of.rows.c.outcome_at)[side]]
+                if part is not None
+            ),
         ]
-        found = {} if side is None else _totals(connection, entity, filters, [*conditions, side])
+
+    sides = []
+    for side, day in enumerate(filters.days()):
+        found = _totals(connection, entity, filters, beyond(side)) if day else {}
         sides.append(found.get(filters.status, Total()))
     return sides[0], sides[1]
 
 
 def everywhere(connection: Connection, entity: Entity, filters: Filters) -> dict[SyncStatus, Total]:
     """What the same search finds under every status and over all dates."""
-    entity = filters.of(entity)
-    return _totals(connection, entity, filters, filters.beyond_status_and_window(entity))
+    conditions = filters.beyond_status_and_window
+    return _totals(connection, entity, filters, conditions, every_status=True)
 
 
 def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
@@ -189,7 +295,7 @@ def _past_page(
         rows = connection.execute(page.add_columns(entity.rows.c.outcome_at)).all()
         if since is None or (len(rows) == limit and rows[-1].outcome_at >= since):
             return [row.id for row in rows]
-        reach *= 10
+        reach *= 4
 
 
 def _newest(
@@ -331,9 +437,12 @@ def overview(connection: Connection) -> dict[str, dict[SyncStatus, Total]]:
     """Failed and Pending of every entity over all dates, by entity key."""
     found = {}
     for entity in ENTITIES:
-        still_open = entity.rows.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])
-        found[entity.key] = _totals(connection, entity, Filters(), [still_open])
+        found[entity.key] = _totals(connection, entity, Filters(), _still_open, every_status=True)
     return found
+
+
+def _still_open(entity: Entity) -> list[ColumnElement[bool]]:
+    return [entity.rows.c.sync_status.in_([SyncStatus.PENDING, SyncStatus.FAILED])]
 
 
 def is_empty(connection: Connection) -> bool:
