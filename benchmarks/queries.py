@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select
 
 from benchmarks.databases import Database, configured
 from benchmarks.measure import Figure, alone, interleaved, limit, timed
 from synchist import queries
 from synchist.db.engine import reading
+from synchist.db.tables import sync_event
 from synchist.entities import INVOICES
 from synchist.filters import Filters, Window, today
 from synchist.statuses import SyncStatus
@@ -28,6 +31,7 @@ def measure(small: Database, large: Database) -> Iterator[Figure]:
     yield from _against_the_driver(large, LONG_PAGE, 2)
     yield from _large_against_small(small, large)
     yield from _within_reach(large)
+    yield from _as_of(large)
 
 
 def _page(connection: Connection, rows: int) -> pd.DataFrame:
@@ -80,6 +84,34 @@ def _large_against_small(small: Database, large: Database) -> Iterator[Figure]:
         large.name,
         f"the same out of {small.records:,}",
     )
+
+
+def _as_of(database: Database) -> Iterator[Figure]:
+    """Lists as they stood, against the same lists of now: the rows first, then all numbers."""
+    with configured(database), reading() as connection:
+        last = connection.scalar(select(func.max(sync_event.c.at)))
+        if last is None:
+            return
+        for days, status in product((1, 30), (SyncStatus.FAILED, SyncStatus.PENDING)):
+            now = Filters(status=status)
+            then = replace(now, as_of=last - timedelta(days=days))
+            what = f"{status.label} as of {days} days before the last event"
+            for part, read in (("page", _rows), ("its numbers", _numbers)):
+                pair = interleaved(
+                    timed(partial(read, connection, then)), timed(partial(read, connection, now))
+                )
+                yield pair.at_most(3, f"{part}, {what}", database.where, "the same of now")
+
+
+def _rows(connection: Connection, filters: Filters) -> None:
+    queries.load(connection, INVOICES, filters, PAGE)
+
+
+def _numbers(connection: Connection, filters: Filters) -> None:
+    """What stands above the grid."""
+    queries.total(connection, INVOICES, filters)
+    queries.other_statuses(connection, INVOICES, filters)
+    queries.outside_window(connection, INVOICES, filters)
 
 
 def _within_reach(database: Database) -> Iterator[Figure]:

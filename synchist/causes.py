@@ -111,6 +111,7 @@ def load_by_cause(connection: Connection) -> tuple[dict[Cause, dict[str, Total]]
     undiagnosed = Total()
     for entity in ENTITIES:
         failed = _failed(connection, entity).subquery()
+        of = failed.c
         rows = connection.execute(
             select(problem.c.cause, of.currency, func.sum(of.number), func.sum(of.money))
             .select_from(failed.outerjoin(problem, problem.c.id == of.problem_id))

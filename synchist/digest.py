@@ -307,8 +307,9 @@ def _stuck(connection: Connection, by: By, days: int) -> Section:
     old = Filters(SyncStatus.FAILED, Window.CUSTOM, EARLIEST, last)
     for entity in ENTITIES:
         of, group = entity.table.c, _group(entity, by)
+        waits = entity.waits if entity.waits is not None else literal("")
         pending = (
-            select(group, entity.waits.label("reason"), of.currency, of.amount)
+            select(group, waits.label("reason"), of.currency, of.amount)
             .select_from(entity.source)
             .where(of.sync_status == int(SyncStatus.PENDING))
         )

@@ -5,9 +5,10 @@ column, add a line; a declaration that can't work fails at import.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column as TableColumn
@@ -29,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
-from synchist.db.tables import connection, organization, problem, sync_event
+from synchist.db.tables import connection, diagnosis, organization, problem, sync_event
 from synchist.db.types import Moment, utc_now
 from synchist.settings import settings
 from synchist.statuses import ConnectionState, SyncStatus
@@ -103,10 +104,12 @@ class Blocking:
 class Entity:
     """One kind of record.
 
-    `key` stands in events and operations, `slug` in addresses and widget keys. `waits` gives, of a
-    Pending record, one of the texts of `waiting`: why it does not move. `blocking` is what may hold
-    up a payment. `in_closed_period` says of an open record whether its connection's books are
-    closed at its accounting date, `closed_through` up to which day they are.
+    `key` stands in events and operations, `slug` in addresses and widget keys. `table` is what
+    operations write to, `rows` what lists read: the same table, or the records as they stood at the
+    moment `as_of`. `waits` gives, of a Pending record, one of the texts of `waiting`: why it does
+    not move. `blocking` is what may hold up a payment. `in_closed_period` says of an open record
+    whether its connection's books are closed at its accounting date, `closed_through` up to which
+    day they are. Nobody knows any of these of the past.
     """
 
     key: str
@@ -115,6 +118,7 @@ class Entity:
     singular: str
     plural: str
     table: Table
+    rows: FromClause
     party_label: str
     party_role: TableColumn[bool]
     syncable: tuple[str, ...]
@@ -128,11 +132,12 @@ class Entity:
     connection_system: ColumnElement[str]
     closed_through: ColumnElement[date | None]
     in_closed_period: ColumnElement[bool]
-    waits: ColumnElement[str]
+    waits: ColumnElement[str] | None
     waiting: tuple[str, ...]
     applications: Applications
     charge_lines: TableColumn[int] | None = None
     blocking: Blocking | None = None
+    as_of: datetime | None = None
 
     def __post_init__(self) -> None:
         keys = [column.key for column in self.columns]
@@ -150,12 +155,13 @@ class Entity:
     @property
     def differs(self) -> ColumnElement[bool]:
         """Whether the books hold another amount than the TMS. Unknown is no difference."""
-        return self.table.c.synced_amount != self.table.c.amount
+        differ: ColumnElement[bool] = self.rows.c.synced_amount != self.rows.c.amount
+        return differ
 
 
 OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
 
-Fields: TypeAlias = ReadOnlyColumnCollection[str, TableColumn[Any]]
+Fields: TypeAlias = ReadOnlyColumnCollection[str, Any]
 
 
 def _blocking(table: Table, link: Applications) -> Blocking:
@@ -254,8 +260,8 @@ def _too_long_ago() -> datetime:
 
 def _outcome(
     of: Fields,
-    waits: ColumnElement[Any],
-    is_closed: ColumnElement[bool],
+    waits: ColumnElement[Any] | None,
+    is_closed: ColumnElement[bool] | None,
     blocking: Blocking | None,
 ) -> list[Column]:
     """What the last attempt left, shared by all entities."""
@@ -276,27 +282,9 @@ def _outcome(
             135,
             help="When a sync job last tried to write this record to the accounting system",
         ),
-        Column(
-            "waits",
-            "Why it waits",
-            Kind.TEXT,
-            waits,
-            275,
-            help="Why the next sync job will or will not try this record",
-            only=(SyncStatus.PENDING,),
-        ),
+        *([] if waits is None else [_why(waits)]),
         *([_blocked_by(blocking)] if blocking else []),
-        Column(
-            "period",
-            "Period",
-            Kind.TEXT,
-            case((is_closed, literal("Closed")), else_=literal("")),
-            65,
-            help="Closed: the books are closed at this accounting date, and would refuse the"
-            " record. Ask to reopen the period, or change the date in the TMS, before you send it"
-            " back",
-            only=OPEN,
-        ),
+        *([] if is_closed is None else [_period(is_closed)]),
         Column(
             "cause",
             "Cause",
@@ -334,6 +322,31 @@ def _outcome(
         ),
         Column("sync_status", "Sync status", Kind.STATUS, of.sync_status, 95),
     ]
+
+
+def _why(waits: ColumnElement[Any]) -> Column:
+    return Column(
+        "waits",
+        "Why it waits",
+        Kind.TEXT,
+        waits,
+        275,
+        help="Why the next sync job will or will not try this record",
+        only=(SyncStatus.PENDING,),
+    )
+
+
+def _period(is_closed: ColumnElement[bool]) -> Column:
+    return Column(
+        "period",
+        "Period",
+        Kind.TEXT,
+        case((is_closed, literal("Closed")), else_=literal("")),
+        65,
+        help="Closed: the books are closed at this accounting date, and would refuse the record."
+        " Ask to reopen the period, or change the date in the TMS, before you send it back",
+        only=OPEN,
+    )
 
 
 def _blocked_by(blocking: Blocking) -> Column:
@@ -421,6 +434,19 @@ def _payment(of: Fields) -> list[Column]:
     ]
 
 
+def _untold(columns: list[Column]) -> list[Column]:
+    """The same of the past, where no event holds them."""
+    return [
+        replace(
+            column,
+            label=f"{column.label} (now)",
+            width=column.width + 40,
+            help="As the record says now: the history does not hold it",
+        )
+        for column in columns
+    ]
+
+
 def _entity(
     key: str,
     title: str,
@@ -429,16 +455,19 @@ def _entity(
     party_role: TableColumn[bool],
     syncable: tuple[str, ...],
     applications: Applications,
+    as_of: datetime | None = None,
 ) -> Entity:
     """Put one entity together; documents (invoices, bills) and payments differ in their columns."""
     table = tables.metadata.tables[key]
-    of = table.c
+    rows = table if as_of is None else _past(table, as_of)
+    of = rows.c
     party = organization.alias(f"{key}_party")
     billing = organization.alias(f"{key}_billing")
     link = connection.alias(f"{key}_connection")
     is_document = "shipment_id" in of
-    blocking = None if is_document else _blocking(table, applications)
-    waits, waiting = _waits(table, link, syncable, blocking)
+    own = _document(of) if is_document else _payment(of)
+    blocking = None if is_document or as_of else _blocking(table, applications)
+    waits, waiting = (None, ()) if as_of else _waits(table, link, syncable, blocking)
     return Entity(
         key=key,
         slug=f"{key}s",
@@ -446,6 +475,7 @@ def _entity(
         singular=key.replace("_", " "),
         plural=f"{key.replace('_', ' ')}s",
         table=table,
+        rows=rows,
         party_label=party_label,
         party_role=party_role,
         syncable=syncable,
@@ -455,11 +485,11 @@ def _entity(
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
             Column("currency", "Currency", Kind.TEXT, of.currency, 70),
-            *_outcome(of, waits, _is_closed(of, link), blocking),
-            *(_document(of) if is_document else _payment(of)),
+            *_outcome(of, waits, None if as_of else _is_closed(of, link), blocking),
+            *(_untold(own) if as_of else own),
             *_tail(of, billing, link),
         ),
-        source=table.join(party, of.party_id == party.c.id)
+        source=rows.join(party, of.party_id == party.c.id)
         .join(billing, of.billing_organization_id == billing.c.id)
         .outerjoin(link, of.connection_id == link.c.id)
         .outerjoin(problem, of.problem_id == problem.c.id),
@@ -487,7 +517,88 @@ def _entity(
         charge_lines=tables.charge_line.c.get(f"{key}_id"),
         applications=applications,
         blocking=blocking,
+        as_of=as_of,
     )
+
+
+def as_of(entity: Entity, moment: datetime) -> Entity:
+    """The same kind of records as they stood at a moment, for lists; `moment` is aware."""
+    return _as_of(entity.key, moment)
+
+
+@lru_cache(maxsize=64)
+def _as_of(key: str, moment: datetime) -> Entity:
+    entity = BY_KEY[key]
+    return _entity(
+        entity.key,
+        entity.title,
+        party_label=entity.party_label,
+        party_role=entity.party_role,
+        syncable=entity.syncable,
+        applications=entity.applications,
+        as_of=moment,
+    )
+
+
+def _past(table: Table, moment: datetime) -> FromClause:
+    """The table as it stood: of each record the state after the highest version that had happened
+    by then. What events do not hold is as it is now; a record that came later is not there. `at` is
+    when that version happened."""
+    then, later = sync_event.alias("then"), sync_event.alias("later")
+    by_then = bindparam("as_of", moment, type_=Moment)
+    superseded = (
+        select(literal(1))
+        .where(
+            later.c.entity == table.name,
+            later.c.record_id == then.c.record_id,
+            later.c.version > then.c.version,
+            later.c.at <= by_then,
+        )
+        .exists()
+    )
+    state = {name: then.c[name] for name in ("version", "outcome_at", *tables.TRACKED)}
+    return (
+        select(
+            then.c.record_id.label("id"),
+            then.c.at,
+            _past_problem(then),
+            *(state[name] if name in state else _now(table, name, then) for name in _kept(table)),
+        )
+        .where(then.c.entity == table.name, then.c.at <= by_then, ~superseded)
+        .subquery(f"{table.name}_as_of")
+    )
+
+
+def _now(table: Table, name: str, then: FromClause) -> ColumnElement[Any]:
+    """What the record holds in a column of which events know nothing; no join, since SQLite would
+    look up each record also where nobody asks for the column."""
+    return select(table.c[name]).where(table.c.id == then.c.record_id).scalar_subquery().label(name)
+
+
+def _kept(table: Table) -> list[str]:
+    """The columns of a table that its past has in the same way."""
+    apart = ("id", "last_operation_id", "problem_id")
+    return [column.name for column in table.c if column.name not in apart]
+
+
+def _past_problem(then: FromClause) -> ColumnElement[Any]:
+    """Why the last attempt had failed, as it is understood now; null where no error showed."""
+    known = diagnosis.c
+    last = (
+        select(known.problem_id)
+        .where(
+            known.entity == then.c.entity,
+            known.record_id == then.c.record_id,
+            known.version <= then.c.version,
+        )
+        .order_by(known.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    showed = (then.c.sync_status != int(SyncStatus.COMPLETE)) & (
+        func.coalesce(then.c.sync_error, "") != ""
+    )
+    return case((showed, last)).label("problem_id")
 
 
 def _applied(table: Table, own: str, other: str) -> Applications:
@@ -545,5 +656,6 @@ __all__ = [
     "Entity",
     "Kind",
     "Sort",
+    "as_of",
     "closed_through",
 ]

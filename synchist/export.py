@@ -17,7 +17,7 @@ from synchist.accounts import Actor, NotAllowed, Principal, acting, record_acces
 from synchist.currencies import to_decimal
 from synchist.entities import Column, Entity, Kind
 from synchist.errors import SynchistError
-from synchist.filters import Filters
+from synchist.filters import Filters, moment_words
 from synchist.roles import Role
 from synchist.settings import settings
 
@@ -70,7 +70,7 @@ def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[st
     doing = f"export {entity.plural}"
     with exporting(principal, doing) as (connection, actor):
         frame = _load(connection, entity, filters)
-    columns = entity.shown(filters.status)
+    columns = filters.of(entity).shown(filters.status)
     now = datetime.now(settings().zone)
     sheet = Sheet(
         entity.title,
@@ -183,8 +183,10 @@ def _about(
     entity: Entity, filters: Filters, frame: pd.DataFrame, actor: Actor, now: datetime
 ) -> list[tuple[str, object]]:
     """Who exported what and when, and the sums per currency to check it by, as numbers."""
+    stood = [("As of", moment_words(filters.as_of))] if filters.as_of else []
     facts: list[tuple[str, object]] = [
         ("What", filters.sentence(entity)),
+        *stood,
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),
@@ -211,4 +213,7 @@ def _sum(minor: pd.Series, currency: str) -> float | None:
 def _name(entity: Entity, filters: Filters) -> str:
     start, end = filters.days()
     days = f"{start} to {end}" if start and end else "all dates"
-    return f"{entity.title} {filters.status.label} {days}"
+    name = f"{entity.title} {filters.status.label} {days}"
+    if filters.as_of is None:
+        return name
+    return f"{name} as of {filters.as_of.astimezone(settings().zone):%Y-%m-%d %H%M} exported"

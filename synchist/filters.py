@@ -25,16 +25,21 @@ from sqlalchemy import (
 )
 
 from synchist.db.tables import connection, organization, problem
-from synchist.db.types import folded
+from synchist.db.types import folded, utc_now
 from synchist.diagnosis import Cause
-from synchist.entities import Entity, Sort
+from synchist.entities import Entity, Sort, as_of
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
 EARLIEST = date(2000, 1, 1)
+EARLIEST_PAST = date(2001, 1, 1)
+"""The first day to look back to, so that the month before it is not too early itself."""
 LONGEST_SEARCH = 40_000
 MOST_TERMS = 2_000
 LONGEST_PROBLEM = 700
+
+AHEAD = timedelta(days=1)
+"""How far the clock of a sync job may go wrong: a record changes at its status' time or later."""
 
 LINK = connection.alias("problem_connection")
 PROBLEMS = problem.outerjoin(LINK, problem.c.connection_id == LINK.c.id)
@@ -89,13 +94,12 @@ class Age(StrEnum):
         """When records of this age were created, as a sentence says it."""
         return "today" if self is Age.TODAY else f"{self.value.lower()} ago"
 
-    @property
-    def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """From when on, and before when, records of this age were created, in UTC; None means no
-        limit on that side."""
+    def bounds(self, day: date) -> tuple[datetime | None, datetime | None]:
+        """From when on, and before when, records of this age on that day were created, in UTC; None
+        means no limit on that side."""
         newest, oldest = _AGES[self]
-        start = None if oldest is None else start_of(today() - timedelta(days=oldest))
-        end = None if newest == 0 else start_of(today() - timedelta(days=newest - 1))
+        start = None if oldest is None else start_of(day - timedelta(days=oldest))
+        end = None if newest == 0 else start_of(day - timedelta(days=newest - 1))
         return start, end
 
 
@@ -143,6 +147,30 @@ def readable_moment(moment: datetime) -> str:
     return f"{readable(local.date())} {local:%H:%M:%S} ({settings().time_zone})"
 
 
+def happened_since(entity: Entity, moment: datetime) -> ColumnElement[bool]:
+    """Of an entity of the past: what every record fulfils whose status is what it is since then, or
+    for less long. Events are found by it."""
+    found: ColumnElement[bool] = entity.rows.c.at >= moment - AHEAD
+    return found
+
+
+def moment_words(moment: datetime) -> str:
+    """A moment as people read it, in business time: 31 Jan 2026 at 17:00 (America/Chicago). At
+    midnight a day has ended."""
+    local = moment.astimezone(settings().zone)
+    exact = f"{local:%H:%M:%S}" if local.second or local.microsecond else f"{local:%H:%M}"
+    words = f"{readable(local.date())} at {exact}"
+    if moment == start_of(local.date()):
+        words = f"the end of {readable(local.date() - timedelta(days=1))}"
+    return f"{words} ({settings().time_zone})"
+
+
+def stood(moment: datetime) -> str:
+    """When records stood as a list shows them: on 31 Jan 2026 at 17:00, at the end of 31 Jan."""
+    words = moment_words(moment)
+    return f"{'at' if words.startswith('the end') else 'on'} {words}"
+
+
 def start_of(day: date) -> datetime:
     """The moment at which a business day begins, in UTC."""
     return datetime.combine(day, time(), settings().zone).astimezone(UTC)
@@ -177,7 +205,8 @@ class Filters:
     accounting date, as 2026-11, or NO_DATE. `cause` is a label of `Cause`, `problem` the full name
     of a problem (PROBLEM_NAME) or a part of it, `closed` what lies in closed books. `age` is one of
     `Age`, counted from when the record was created; `since` leaves out what has its sync status
-    from before that moment.
+    from before that moment. `as_of` is the moment in UTC at which the records stood as the list
+    shows them; None means now. It knows nothing of `waits`, `blocked` and `closed`.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -201,8 +230,20 @@ class Filters:
     closed: bool = False
     differs: bool = False
     sort: str = "Newest first"
+    as_of: datetime | None = None
 
     # ------------------------------------------------------------ meaning
+
+    def of(self, entity: Entity) -> Entity:
+        """The entity whose records these filters are about: of now, or as they stood then."""
+        return as_of(entity, self.as_of) if self.as_of else entity
+
+    @property
+    def present_day(self) -> date:
+        """Today, or the day that these filters look back from. At midnight a day has ended."""
+        if self.as_of is None:
+            return today()
+        return (self.as_of - timedelta(microseconds=1)).astimezone(settings().zone).date()
 
     @property
     def dated(self) -> bool:
@@ -211,7 +252,7 @@ class Filters:
 
     def days(self) -> tuple[date | None, date | None]:
         """First and last day included, in business time; None means no limit on that side."""
-        now = today()
+        now = self.present_day
         if not self.dated or self.window is Window.ALL:
             return None, None
         if self.window is Window.CUSTOM:
@@ -233,7 +274,7 @@ class Filters:
     @property
     def stuck(self) -> str | None:
         """Why the records wait, where that is asked of Pending ones."""
-        return self.waits if self.status is SyncStatus.PENDING else None
+        return self.waits if self.status is SyncStatus.PENDING and self.as_of is None else None
 
     @property
     def unlinked(self) -> bool:
@@ -254,8 +295,12 @@ class Filters:
         self, entity: Entity, at: ColumnElement[datetime] | None = None
     ) -> list[ColumnElement[bool]]:
         """The date range as SQL; `at` stands for the column that it looks at."""
-        at = entity.table.c.outcome_at if at is None else at
-        return [~side for side in self.outside_window(at) if side is not None]
+        at = entity.rows.c.outcome_at if at is None else at
+        inside = [~side for side in self.outside_window(at) if side is not None]
+        start, _ = self.days()
+        if entity.as_of and start:
+            inside.append(happened_since(entity, start_of(start)))
+        return inside
 
     def outside_window(
         self, at: ColumnElement[datetime]
@@ -274,27 +319,27 @@ class Filters:
             (entity.party_name, self.party),
             (entity.billing_name, self.billing),
             (entity.connection_name, None if self.unlinked else self.connection),
-            (entity.table.c.currency, self.currency),
+            (entity.rows.c.currency, self.currency),
         ):
             if value is not None:
                 conditions.append(column == value)
-        if self.stuck:
+        if self.stuck and entity.waits is not None:
             # Records of other statuses wait for nothing: where they are counted too, all count.
-            is_pending = entity.table.c.sync_status == int(SyncStatus.PENDING)
+            is_pending = entity.rows.c.sync_status == int(SyncStatus.PENDING)
             conditions.append(or_(~is_pending, entity.waits == self.stuck))
         conditions += self._of_the_close(entity)
         if self.cause or self.problem:
-            conditions.append(entity.table.c.problem_id.in_(self._problems()))
+            conditions.append(entity.rows.c.problem_id.in_(self._problems()))
         if self.age is not None:
-            start, end = self.age.bounds
-            created = entity.table.c.created_at
+            start, end = self.age.bounds(self.present_day)
+            created = entity.rows.c.created_at
             conditions += [created >= start] if start else []
             conditions += [created < end] if end else []
         if self.since is not None:
-            conditions.append(entity.table.c.outcome_at >= self.since)
+            conditions.append(entity.rows.c.outcome_at >= self.since)
         if self.blocked and entity.blocking is not None:
             conditions.append(entity.blocking.is_blocked)
-        if self.closed:
+        if self.closed and self.as_of is None:
             conditions.append(entity.in_closed_period)
         if self.differs:
             conditions.append(entity.differs)
@@ -305,7 +350,7 @@ class Filters:
     def _of_the_close(self, entity: Entity) -> list[ColumnElement[bool]]:
         """What the close of a month tells apart. As with reasons to wait, records of other statuses
         count where they are counted too."""
-        of = entity.table.c
+        of = entity.rows.c
         conditions: list[ColumnElement[bool]] = []
         if self.unlinked:
             conditions.append(of.connection_id.is_(None))
@@ -346,7 +391,7 @@ class Filters:
         terms = search_terms(self.search)[:MOST_TERMS]
         if not terms:
             return false()
-        of = entity.table.c
+        of = entity.rows.c
         if len(terms) == 1:
             matching = [_begins(column, terms[0]) for column in entity.searched]
             named = organization.c.name.icontains(terms[0], autoescape=True)
@@ -356,13 +401,19 @@ class Filters:
             matching = [folded(column).in_(upper) for column in entity.searched]
             named = folded(organization.c.name).in_(upper)
         organizations = select(organization.c.id).where(named)
+        if entity.as_of:  # events have no index for searches; each would look through all of them
+            return or_(
+                *matching,
+                of.party_id.in_(organizations),
+                of.billing_organization_id.in_(organizations),
+            )
         matching += [of.party_id.in_(organizations), of.billing_organization_id.in_(organizations)]
         return of.id.in_(union(*(select(of.id).where(condition) for condition in matching)))
 
     def of_status(self, entity: Entity) -> ColumnElement[bool]:
         """The sync status as SQL."""
         status = int(self.status)
-        of_status = entity.table.c.sync_status
+        of_status = entity.rows.c.sync_status
         # Written out where an index helps that holds failures alone, or what is open: SQLite does
         # not look into a parameter to see that it may use it, nor see that 2 is not 1.
         if self.age and self.status is not SyncStatus.COMPLETE:
@@ -388,6 +439,8 @@ class Filters:
         """What the list shows, in words, for the About sheet and the operation."""
         start, end = self.days()
         parts = [f"{self.status.label} {entity.plural}"]
+        if self.as_of:
+            parts.append(f"as they stood {stood(self.as_of)}")
         if start and end:
             parts.append(f"{readable(start)} to {readable(end)} ({settings().time_zone})")
         elif start or end:
@@ -419,9 +472,9 @@ class Filters:
                 parts.append(f"{label} {value}")
         if self.month == NO_DATE:
             parts.append("no accounting date")
-        if self.blocked and entity.blocking is not None:
+        if self.blocked and entity.blocking is not None and self.as_of is None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
-        if self.closed:
+        if self.closed and self.as_of is None:
             parts.append("books closed at the accounting date")
         if self.differs:
             parts.append("amount differs")
@@ -434,7 +487,9 @@ class Filters:
         start, end = self.days()
         if start is None and end is None:
             return replace(self, window=Window.ALL, start=None, end=None)
-        return replace(self, window=Window.CUSTOM, start=start or EARLIEST, end=end or today())
+        return replace(
+            self, window=Window.CUSTOM, start=start or EARLIEST, end=end or self.present_day
+        )
 
     def parameters(self, entity: Entity) -> dict[str, list[str]]:
         """Every filter that says something, as address parameters of the entity's page."""
@@ -461,6 +516,8 @@ class Filters:
                 values[name] = ["true"]
         if self.sort != entity.sorts[0].label:
             values["sort"] = [self.sort]
+        if self.as_of:
+            values["as_of"] = [moment_address(self.as_of)]
         return {f"{entity.slug}_{name}": value for name, value in values.items()}
 
     def address(self, entity: Entity) -> str:
@@ -470,6 +527,41 @@ class Filters:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def moment_address(moment: datetime) -> str:
+    """A moment as an address carries it, exactly: 2026-01-31T23:00:00Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_moment(text: str) -> datetime | None:
+    """A moment in UTC out of a text: with its zone, in business time, or a day, which means its
+    end. None where it is none."""
+    try:
+        if len(text) == len("2026-01-31"):
+            return start_of(date.fromisoformat(text) + timedelta(days=1))
+        moment = datetime.fromisoformat(text)
+        zone = moment.tzinfo or settings().zone
+        return moment.replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters:
+    """The moment to look back to; what is wrong with it is corrected and said."""
+    moment = parse_moment(text)
+    if moment is None:
+        corrections.append("The moment in the address could not be read; showing now.")
+        return filters
+    if moment > utc_now():
+        corrections.append("The moment in the address is still to come; showing now.")
+        return filters
+    if moment < start_of(EARLIEST_PAST):
+        moment = start_of(EARLIEST_PAST)
+        corrections.append(f"No moment before {readable(EARLIEST_PAST)} can be looked back to.")
+    if filters.stuck or filters.blocked:
+        corrections.append("What a record waited for is not known of the past; showing all.")
+    return replace(filters, as_of=moment, waits=None, blocked=False)
 
 
 def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, date] | None:
@@ -628,4 +720,6 @@ def parse(
             filters = replace(filters, sort=sort[0])
         else:
             corrections.append(f"There is no sort order “{_shorten(sort[0])}”; newest first.")
+    if moment := given("as_of"):
+        filters = _parse_as_of(filters, moment[0], corrections)
     return filters, corrections

@@ -3,13 +3,15 @@
 Every function takes the connection of an authorized transaction (`accounts.viewing`), so that all
 numbers of a page come from one state of the database. DataFrames are indexed by record id and
 carry money as whole minor units (Int64) and moments in UTC; `readable` turns a frame into what
-people see, for the grid and for Excel alike.
+people see, for the grid and for Excel alike. Filters with `as_of` read the past: each function asks
+`Filters.of` for the records that they are about.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,12 +30,38 @@ from sqlalchemy.types import NullType
 from synchist.currencies import exponent, sums
 from synchist.db.engine import among
 from synchist.db.tables import connection as connection_table
-from synchist.db.tables import organization, problem
+from synchist.db.tables import organization, problem, sync_event
 from synchist.diagnosis import Cause
 from synchist.entities import ENTITIES, Column, Entity, Kind
-from synchist.filters import EARLIEST, NO_CONNECTION, NO_DATE, Filters, month_of, today
+from synchist.errors import SynchistError
+from synchist.filters import (
+    EARLIEST,
+    NO_CONNECTION,
+    NO_DATE,
+    Filters,
+    happened_since,
+    month_of,
+    start_of,
+    today,
+)
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
+
+MOST_RECENT = 50_000
+"""Events since a past moment up to which it may be counted from the present."""
+
+RECENT_PAYS = 4
+"""How much more one of them costs than one that lies before the moment."""
+
+
+class Past(SynchistError):
+    """Records as they stood can't be selected."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The list shows records as they stood, so nothing in it can be selected or changed."
+            " Go back to now first."
+        )
 
 
 @dataclass(frozen=True)
@@ -70,36 +98,131 @@ class Ticked:
 
 def _select(entity: Entity, filters: Filters, *columns: ColumnElement[Any]) -> Select[Any]:
     """A SELECT over the entity, joined to the names only where the filters look at them."""
-    source = entity.source if filters.looks_at_names else entity.table
+    source = entity.source if filters.looks_at_names else entity.rows
     return select(*columns).select_from(source)
+
+
+Conditions: TypeAlias = Callable[[Entity], Iterable[ColumnElement[bool]]]
+"""What is asked of an entity's records, of now or of the past."""
+
+Groups: TypeAlias = Counter[tuple[int, str]]
+"""A number for each sync status and currency."""
+
+
+def _grouped(
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    conditions: Iterable[ColumnElement[bool]],
+) -> tuple[Groups, Groups]:
+    """Counts and sums of what fulfils the conditions."""
+    of = entity.rows.c
+    rows = connection.execute(
+        _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
+        .where(*conditions)
+        .group_by(of.sync_status, of.currency)
+    )
+    counts, sums_of = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    for status, currency, count, amount in rows:
+        counts[status, currency], sums_of[status, currency] = count, int(amount)
+    return counts, sums_of
 
 
 def _totals(
     connection: Connection,
     entity: Entity,
     filters: Filters,
-    conditions: Iterable[ColumnElement[bool]],
+    conditions: Conditions,
+    *,
+    every_status: bool = False,
 ) -> dict[SyncStatus, Total]:
-    """Totals by sync status of what fulfils the conditions."""
-    of = entity.table.c
-    rows = connection.execute(
-        _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
-        .where(*conditions)
-        .group_by(of.sync_status, of.currency)
-    )
+    """Totals by sync status of what has the filters' status, or any, and fulfils the conditions,
+    now or as it stood."""
+    then = filters.of(entity)
+
+    def of_status(of: Entity) -> list[ColumnElement[bool]]:
+        return [*conditions(of), *([] if every_status else [filters.of_status(of)])]
+
+    if then.as_of and _is_recent(connection, then, filters):
+        counts, sums_of = _grouped(connection, entity, filters, of_status(entity))
+        _take_back(connection, entity, then, filters, conditions, counts, sums_of)
+    else:
+        counts, sums_of = _grouped(connection, then, filters, of_status(then))
     found: dict[SyncStatus, Total] = {}
-    for status, currency, count, amount in rows:
-        before = found.get(SyncStatus(status), Total())
-        found[SyncStatus(status)] = Total(
-            before.count + count, {**before.by_currency, currency: int(amount)}
-        )
+    for (status, currency), count in sorted(counts.items()):
+        if count and (every_status or status == filters.status):
+            before = found.get(SyncStatus(status), Total())
+            amount = sums_of[status, currency]
+            found[SyncStatus(status)] = Total(
+                before.count + count, {**before.by_currency, currency: amount}
+            )
     return found
+
+
+def _take_back(
+    connection: Connection,
+    entity: Entity,
+    then: Entity,
+    filters: Filters,
+    conditions: Conditions,
+    *numbers_of: Groups,
+) -> None:
+    """Turn the numbers of the present into those of the past: what has changed since counts as it
+    was, and all else stands as it stood."""
+    changed = set(connection.scalars(select(sync_event.c.record_id).where(*_since(then))))
+    ids = among(connection, list(changed))
+    counts, sums_of = numbers_of
+    for of, sign in ((then, 1), (entity, -1)):
+        # Neither of one status nor grouped: SQLite would begin with the status, not with the ids.
+        rows = connection.execute(
+            _select(of, filters, of.rows.c.sync_status, of.rows.c.currency, of.rows.c.amount).where(
+                *conditions(of), of.rows.c.id.in_(ids)
+            )
+        )
+        for status, currency, amount in rows:
+            counts[status, currency] += sign
+            sums_of[status, currency] += sign * amount
+
+
+def _since(then: Entity) -> list[ColumnElement[bool]]:
+    """Events that happened after the moment; with every status, as the index has it before it."""
+    event = sync_event.c
+    return [
+        event.entity == then.key,
+        event.sync_status.in_([int(status) for status in SyncStatus]),
+        event.at > then.as_of,
+    ]
+
+
+def _is_recent(connection: Connection, then: Entity, filters: Filters) -> bool:
+    """Whether far less has happened after the moment than there is to look through before it."""
+    event = sync_event.c
+    start, _ = filters.days()
+    before = [
+        event.entity == then.key,
+        event.sync_status == int(filters.status),
+        event.at <= then.as_of,
+        *([event.at >= start_of(start)] if start else []),
+    ]
+    numbers_of = [
+        connection.scalar(
+            select(func.count()).select_from(
+                select(event.at).where(*which).limit(MOST_RECENT * times).subquery()
+            )
+        )
+        or 0
+        for which, times in ((_since(then), 1), (before, RECENT_PAYS))
+    ]
+    return numbers_of[0] * RECENT_PAYS < numbers_of[1]
 
 
 def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
     """Number and sums of everything that matches the filters."""
-    found = _totals(connection, entity, filters, filters.conditions(entity))
-    return found.get(filters.status, Total())
+
+    def conditions(of: Entity) -> list[ColumnElement[bool]]:
+        return [*filters.in_window(of), *filters.beyond_status_and_window(of)]
+
+    return _totals(connection, entity, filters, conditions).get(filters.status, Total())
 
 
 def other_statuses(
@@ -112,46 +235,94 @@ def other_statuses(
 
 def outside_window(connection: Connection, entity: Entity, filters: Filters) -> tuple[Total, Total]:
     """What the same filters find before the first and after the last day of the date range."""
-    at = entity.table.c.outcome_at
-    sides = []
-    for side in filters.outside_window(at):
-        conditions = [
-            filters.of_status(entity),
-            *filters.beyond_status_and_window(entity),
+
+    def beyond(side: int) -> Conditions:
+        return lambda of: [
+            *filters.beyond_status_and_window(of),
+            *(
+                part
+                for part in [filters.outside_window(of.rows.c.outcome_at)[side]]
+                if part is not None
+            ),
         ]
-        found = {} if side is None else _totals(connection, entity, filters, [*conditions, side])
+
+    sides = []
+    for side, day in enumerate(filters.days()):
+        found = _totals(connection, entity, filters, beyond(side)) if day else {}
         sides.append(found.get(filters.status, Total()))
     return sides[0], sides[1]
 
 
 def everywhere(connection: Connection, entity: Entity, filters: Filters) -> dict[SyncStatus, Total]:
     """What the same search finds under every status and over all dates."""
-    return _totals(connection, entity, filters, filters.beyond_status_and_window(entity))
+    conditions = filters.beyond_status_and_window
+    return _totals(connection, entity, filters, conditions, every_status=True)
 
 
 def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
-    order, key = filters.order(entity), entity.table.c.id
+    order, key = filters.order(entity), entity.rows.c.id
     return (order.by.desc() if order.descending else order.by.asc(), key.asc())
 
 
 def _page(
-    connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
+    connection: Connection,
+    entity: Entity,
+    filters: Filters,
+    limit: int,
+    offset: int,
+    *more: ColumnElement[bool],
 ) -> Select[Any]:
-    """The ids of one page, in the chosen order."""
-    table, by = entity.table, filters.order(entity).by
+    """The ids of one page, in the chosen order; `more` has to be true as well."""
+    table, by = entity.rows, filters.order(entity).by
     is_own = by.table is table  # else the order is one of names
     source = table if is_own and not filters.looks_at_names else entity.source
     conditions = filters.conditions(entity)
-    if connection.dialect.name == "sqlite" and by is table.c.amount:
+    if entity.as_of is None and connection.dialect.name == "sqlite" and by is table.c.amount:
         # SQLite would rather collect the whole date range by its index and sort that.
         conditions = filters.conditions(entity, at=_unindexed(table.c.outcome_at))
     return (
         select(table.c.id)
         .select_from(source)
-        .where(*conditions)
+        .where(*conditions, *more)
         .order_by(*_order(entity, filters))
         .limit(limit)
         .offset(offset or None)
+    )
+
+
+def _past_page(
+    connection: Connection, entity: Entity, filters: Filters, limit: int, offset: int
+) -> list[int]:
+    """The same ids of the past. Events are in the order of what happened, so the newest records are
+    found among the newest events, as many as it takes."""
+    order, reach = filters.order(entity), 3 * (limit + offset)
+    newest_first = order.descending and order.by is entity.rows.c.outcome_at
+    while True:
+        since = _newest(connection, entity, filters, reach) if newest_first else None
+        more = [] if since is None else [happened_since(entity, since)]
+        page = _page(connection, entity, filters, limit, offset, *more)
+        rows = connection.execute(page.add_columns(entity.rows.c.outcome_at)).all()
+        if since is None or (len(rows) == limit and rows[-1].outcome_at >= since):
+            return [row.id for row in rows]
+        reach *= 4
+
+
+def _newest(
+    connection: Connection, entity: Entity, filters: Filters, reach: int
+) -> datetime | None:
+    """When the first of so many events happened that led to the status last; None where there are
+    not that many."""
+    event = sync_event.c
+    return connection.scalar(
+        select(event.at)
+        .where(
+            event.entity == entity.key,
+            event.sync_status == int(filters.status),
+            event.at <= entity.as_of,
+        )
+        .order_by(event.at.desc())
+        .limit(1)
+        .offset(reach)
     )
 
 
@@ -167,22 +338,26 @@ def load(
     limit: int | None = None,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """The records that match, in the chosen order.
+    """The records that match, in the chosen order; as they stood, where the filters look back.
 
     Returns a DataFrame indexed by `id` with `version` (int64) and one column per column that the
     status shows (`entity.shown`): money Int64 in minor units, moments datetime64 in UTC, days as
     dates, everything else as text; missing values are None, NaT or NA.
     """
+    entity = filters.of(entity)
     columns = entity.shown(filters.status)
     statement = select(
-        entity.table.c.id, entity.table.c.version, *(_selected(column) for column in columns)
+        entity.rows.c.id, entity.rows.c.version, *(_selected(column) for column in columns)
     ).select_from(entity.source)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
+    elif entity.as_of:
+        listed = _past_page(connection, entity, filters, limit, offset)
+        statement = statement.where(entity.rows.c.id.in_(among(connection, listed)))
     else:
         # Names are joined to the page alone, and not to all that is skipped on the way to it.
         page = _page(connection, entity, filters, limit, offset).subquery()
-        statement = statement.where(entity.table.c.id.in_(select(page.c.id)))
+        statement = statement.where(entity.rows.c.id.in_(select(page.c.id)))
     rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
     ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(columns))
     index = pd.Index(ids, dtype="int64", name="id")
@@ -216,8 +391,13 @@ def _series(column: Column, values: Sequence[Any], index: pd.Index) -> pd.Series
 def selectable(
     connection: Connection, entity: Entity, filters: Filters, limit: int | None = None
 ) -> dict[int, Ticked]:
-    """Every record that matches (or `limit` of them), as a selection remembers it."""
-    of = entity.table.c
+    """Every record that matches (or `limit` of them), as a selection remembers it.
+
+    Raises Past where the filters look back.
+    """
+    if filters.as_of:
+        raise Past
+    of = entity.rows.c
     rows = connection.execute(
         _select(entity, filters, of.id, of.version, of.currency, of.amount)
         .where(*filters.conditions(entity))
@@ -228,7 +408,7 @@ def selectable(
 
 def numbers(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[int, str]:
     """The numbers of records by id."""
-    of = entity.table.c
+    of = entity.rows.c
     rows = connection.execute(select(of.id, of.number).where(of.id.in_(among(connection, ids))))
     return dict(rows.all())
 
@@ -248,7 +428,7 @@ def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
         "party": names(organization.c.name, entity.party_role),
         "billing": names(organization.c.name, organization.c.is_billing),
         "connection": [*names(connection_table.c.name), NO_CONNECTION],
-        "currency": sorted(connection.scalars(_distinct(entity.table.c.currency))),
+        "currency": sorted(connection.scalars(_distinct(entity.rows.c.currency))),
         "cause": sorted(cause.label for cause in Cause if cause.value in causes),
         "waits": list(entity.waiting),
         "month": [*(month_of(month) for month in months(connection, [entity])), NO_DATE],
@@ -291,7 +471,7 @@ def _distinct(column: ColumnElement[str]) -> Select[str]:
 
 def is_empty(connection: Connection) -> bool:
     """Whether the database holds no record of any entity."""
-    return all(connection.scalar(select(entity.table.c.id).limit(1)) is None for entity in ENTITIES)
+    return all(connection.scalar(select(entity.rows.c.id).limit(1)) is None for entity in ENTITIES)
 
 
 def amounts(minor: pd.Series, currency: pd.Series) -> pd.Series:

@@ -16,6 +16,7 @@ from synchist.diagnosis import Cause
 from synchist.entities import BILLS, ENTITIES, INVOICES, Entity
 from synchist.filters import (
     EARLIEST,
+    EARLIEST_PAST,
     LONGEST_PROBLEM,
     LONGEST_SEARCH,
     MOST_TERMS,
@@ -133,6 +134,8 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         dates = st.dates(EARLIEST, today())
         days = sorted([draw(dates), draw(dates)])
     optional = st.none() | words
+    as_of = draw(st.none() | st.datetimes(datetime(2001, 1, 2), datetime(2026, 1, 1)))
+    as_of = as_of and as_of.replace(tzinfo=UTC)
     return entity, Filters(
         status=status,
         window=window,
@@ -146,7 +149,7 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         cause=draw(optional),
         problem=draw(st.just("") | words),
         # What a list does not show is left out of its address.
-        waits=draw(optional) if status is SyncStatus.PENDING else None,
+        waits=draw(optional) if status is SyncStatus.PENDING and not as_of else None,
         month=draw(st.none() | st.just(NO_DATE) | st.dates(EARLIEST).map(month_of)),
         attempted=draw(st.none() | st.sampled_from([one.value for one in Attempted]))
         if status is SyncStatus.PENDING
@@ -156,10 +159,11 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         else None,
         age=draw(st.none() | st.sampled_from(Age)),
         since=draw(st.none() | st.datetimes(datetime(2000, 1, 2), timezones=st.just(UTC))),
-        blocked=draw(st.booleans()) if entity.blocking else False,
-        closed=draw(st.booleans()),
+        blocked=draw(st.booleans()) if entity.blocking and not as_of else False,
+        closed=draw(st.booleans()) if not as_of else False,
         differs=draw(st.booleans()),
         sort=draw(st.sampled_from([sort.label for sort in entity.sorts])),
+        as_of=as_of,
     )
 
 
@@ -189,7 +193,7 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
     *("cause", "problem", "waits", "age", "since", "blocked", "closed", "differs", "sort"),
-    *("month", "attempted", "will_not_sync", "nothing"),
+    *("month", "attempted", "will_not_sync", "as_of", "nothing"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],
@@ -204,7 +208,8 @@ values = st.lists(
     | st.sampled_from(["2026-10", "2026-13", "0000-01", NO_DATE, "Never", "Only these"])
     | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting, *Age])
     | st.sampled_from(["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2026-11-22 17:03"])
-    | st.dates().map(str),
+    | st.dates().map(str)
+    | st.datetimes(timezones=st.timezones() | st.none()).map(datetime.isoformat),
     max_size=3,
 )
 tampered = st.dictionaries(st.sampled_from(NAMES).map("invoices_{}".format), values)
@@ -324,6 +329,35 @@ def test_parsing_never_raises_and_says_what_it_corrects(
             "There is no sync status “<script>alert(1)</script>xxxxxxxxxxxxxxx…”; showing Failed.",
         ),
         (
+            {"as_of": ["last Friday"]},
+            Filters(),
+            "The moment in the address could not be read; showing now.",
+        ),
+        (
+            {"as_of": ["0001-01-01T00:00:00+14:00"]},
+            Filters(),
+            "The moment in the address could not be read; showing now.",
+        ),
+        (
+            {"as_of": ["2999-01-31T17:00"]},
+            Filters(),
+            "The moment in the address is still to come; showing now.",
+        ),
+        (
+            {"as_of": ["1999-01-31"]},
+            Filters(as_of=start_of(EARLIEST_PAST)),
+            "No moment before 1 Jan 2001 can be looked back to.",
+        ),
+        (
+            {
+                "as_of": ["2026-01-31T23:00:00Z"],
+                "status": ["Pending"],
+                "waits": [KNOWN["waits"][0]],
+            },
+            Filters(SyncStatus.PENDING, as_of=datetime(2026, 1, 31, 23, tzinfo=UTC)),
+            "What a record waited for is not known of the past; showing all.",
+        ),
+        (
             {"search": ["x" * 50_000]},
             Filters(search="x" * LONGEST_SEARCH),
             "The search was longer than 40,000 characters; the rest is left out.",
@@ -346,6 +380,26 @@ def test_dates_beyond_reach_are_limited(dates: list[str]) -> None:
     assert corrections == [
         f"Dates are limited to {readable(EARLIEST)} through today; the range was adjusted."
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment", "day", "words"),
+    [
+        ("2026-01-31T17:00", datetime(2026, 1, 31, 23, tzinfo=UTC), 31, "on 31 Jan 2026 at 17:00"),
+        ("2026-01-31T23:00:00Z", datetime(2026, 1, 31, 23, tzinfo=UTC), 31, "31 Jan 2026 at 17:00"),
+        ("2026-01-31", datetime(2026, 2, 1, 6, tzinfo=UTC), 31, "at the end of 31 Jan 2026"),
+        ("2026-02-01T00:00:01", datetime(2026, 2, 1, 6, 0, 1, tzinfo=UTC), 1, "at 00:00:01"),
+    ],
+)
+def test_looking_back(text: str, moment: datetime, day: int, words: str) -> None:
+    """Business time where no zone is given; a day alone is its end; dates count from that day."""
+    filters, corrections = parse(INVOICES, {"invoices_as_of": [text]})
+    assert (filters, corrections) == (Filters(as_of=moment), [])
+    assert f"{words} (America/Chicago)" in filters.sentence(INVOICES)
+    assert filters.days()[1] == filters.present_day
+    assert filters.present_day.day == day
+    this_month = replace(filters, window=Window.THIS_MONTH)
+    assert this_month.days() == (filters.present_day.replace(day=1), filters.present_day)
 
 
 def test_parameters_of_another_page_mean_nothing() -> None:

@@ -61,9 +61,11 @@ def show(entity: Entity) -> None:
         place = _place(entity)
         frame = _page(connection, entity, filters, place)
         loaded = Loaded(actor, frame, cache(lambda: queries.total(connection, entity, filters)))
-        selection.keep_valid(entity, filters, frame)
-        if filter_bar.arrives_selected(entity):
-            _select_matching(connection, entity, filters)
+        arrives_selected = filter_bar.arrives_selected(entity)
+        if filters.as_of is None:
+            selection.keep_valid(entity, filters, frame)
+            if arrives_selected:
+                _select_matching(connection, entity, filters)
         headline.subheader(
             f"Counting {filters.status.label.lower()} {entity.plural} …", anchor=False
         )
@@ -72,6 +74,8 @@ def show(entity: Entity) -> None:
         _headline(headline, connection, entity, filters, loaded.total())
         with footer:
             _paging(entity, loaded.total().count, place)
+    if filters.as_of:
+        return
     with receipt:  # last, since it looks into the history of up to 10,000 records
         receipt_view.show_latest(actor, entity)
 
@@ -195,7 +199,7 @@ def _nothing_found(
 def _list(connection: Connection, entity: Entity, filters: Filters, loaded: Loaded) -> None:
     if loaded.frame.empty:
         _nothing_found(entity, filters, queries.everywhere(connection, entity, filters))
-        if not selection.current(entity):
+        if filters.as_of or not selection.current(entity):
             record_view.carry_on()
             return
     _selectable(entity, filters, loaded)
@@ -213,12 +217,17 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             f":material/sync_problem: {entity.count(lost)} changed since you ticked"
             f" {'it' if lost == 1 else 'them'}; the tick was taken away. Look again."
         )
-    _toolbar(entity, filters, loaded)
+    if filters.as_of:
+        with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+            _take_away(entity, filters, loaded)
+    else:
+        _toolbar(entity, filters, loaded)
     opened = key(entity, "open_record")
     if not loaded.frame.empty:
-        grid.show(entity, filters.status, loaded.frame, opened)
+        grid.show(filters.of(entity), filters.status, loaded.frame, opened)
     if opened in st.session_state:
-        record_view.open_drawer(entity, st.session_state.pop(opened))
+        from_past = filters.as_of is not None
+        record_view.open_drawer(entity, st.session_state.pop(opened), from_past=from_past)
     record_view.carry_on()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import streamlit as st
@@ -10,14 +11,18 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
+    EARLIEST_PAST,
     Age,
     Attempted,
     Filters,
     WillNotSync,
     Window,
+    moment_address,
     month_before,
     parse,
+    parse_moment,
     readable_moment,
+    stood,
     today,
 )
 from synchist.settings import settings
@@ -49,6 +54,7 @@ NAMES = (
     "blocked",
     "closed",
     "differs",
+    "as_of_chosen",
 )
 FRESH = "fresh"
 """The address parameter of a link: what it does not name is at its default."""
@@ -105,6 +111,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     """Draw the bar and return what it says, corrected where the address was wrong."""
     _forget(entity)
     corrections = _read_address(entity, choices)
+    _settle_moment(entity)
     bound: dict[str, Any] = {
         "bind": "query-params",
         "on_change": first_page,
@@ -163,6 +170,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
                 "dates": [day.isoformat() for day in dates],
                 "search": [search or ""],
                 "sort": [sort],
+                "as_of": st.query_params.get_all(key(entity, "as_of")),
                 **more,
             }.items()
         },
@@ -170,6 +178,8 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     )
     for sentence in dict.fromkeys([*corrections, *rejected]):
         st.caption(f":material/info: {plain(sentence)}")
+    if filters.as_of:
+        _past(entity, filters, filters.as_of)
     if filters.problem:
         # Set by a link from the causes, so it must not hide under More.
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -181,6 +191,58 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             st.caption(f":material/filter_alt: {words}", width="content")
             link(entity, replace(filters, since=None), "Show earlier ones too")
     return filters
+
+
+def _settle_moment(entity: Entity) -> None:
+    """Let the address say the moment to look back to as it was understood, or none."""
+    address = key(entity, "as_of")
+    given = st.query_params.get_all(address)
+    filters, _ = parse(entity, {address: given})
+    if filters.as_of is None:
+        st.query_params.pop(address, None)
+    elif given != [moment_address(filters.as_of)]:
+        st.query_params[address] = moment_address(filters.as_of)
+
+
+def _past(entity: Entity, filters: Filters, moment: datetime) -> None:
+    """The mark of a list that shows the past, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.warning(
+            f"**As it stood {plain(stood(moment))}.** This is the past: nothing can be"
+            " changed here. A click on a number opens the record as it is now.",
+            icon=":material/history:",
+        )
+        link(entity, replace(filters, as_of=None), "Back to now")
+
+
+def _as_of(entity: Entity) -> None:
+    """The moment to look back to, in business time. It stands in the address with its zone, since
+    local times occur twice in autumn; so the widget is not bound to it."""
+    address, chosen = key(entity, "as_of"), key(entity, "as_of_chosen")
+    moment = parse_moment(st.query_params.get(address, ""))
+    shown = moment and moment.astimezone(settings().zone).replace(tzinfo=None, second=0)
+    st.session_state[chosen] = shown and shown.replace(microsecond=0)
+
+    def look_back() -> None:
+        first_page(entity)
+        if picked := st.session_state[chosen]:
+            local = picked.replace(tzinfo=settings().zone)
+            st.query_params[address] = moment_address(local)
+        else:
+            st.query_params.pop(address, None)
+
+    st.datetime_input(
+        "As of",
+        value=None,
+        min_value=datetime.combine(EARLIEST_PAST, time()),
+        max_value=datetime.combine(today() + timedelta(days=1), time()),
+        step=60,
+        format="YYYY-MM-DD",
+        key=chosen,
+        on_change=look_back,
+        help="Shows the list as it stood at that moment, rebuilt from the history. Empty means now."
+        f" Times are in the business time zone, {settings().time_zone}.",
+    )
 
 
 def _read_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
@@ -239,6 +301,7 @@ def _more(
     bound: Mapping[str, Any],
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
+    past = key(entity, "as_of") in st.query_params  # nobody knows why a record waited then
     selects = [
         ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
         ("billing", "Billing organization", "All billing organizations"),
@@ -247,21 +310,28 @@ def _more(
         ("cause", "Cause", "All causes"),
         ("month", "Accounting month", "All months"),
         *(_OF_STATUS.get(status, ()) if status else ()),
+        ("age", "Created", "All ages"),
     ]
-    selects.append(("age", "Created", "All ages"))
+    if past:
+        selects = [one for one in selects if one[0] != "waits"]
     listed = {
         **choices,
         "attempted": [one.value for one in Attempted],
         "will_not_sync": [one.value for one in WillNotSync],
         "age": [age.value for age in Age],
     }
-    names = (*(name for name, _, _ in selects), "problem", "since", "blocked", "closed", "differs")
+    names = (
+        *(name for name, _, _ in selects),
+        *("problem", "since", "differs", "as_of"),
+        *(() if past else ("blocked", "closed")),
+    )
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
     label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
     with st.popover(label, icon=":material/tune:"):
+        _as_of(entity)
         differs = st.checkbox(
             "Amount differs",
             key=key(entity, "differs"),
@@ -269,15 +339,16 @@ def _more(
             **bound,
         )
         chosen["differs"] = ["true"] if differs else []
-        closed = st.checkbox(
-            "Books closed",
-            key=key(entity, "closed"),
-            help="Only failed and pending records whose accounting date lies in a period that is"
-            " closed in the books: these would refuse them",
-            **bound,
-        )
-        chosen["closed"] = ["true"] if closed else []
-        if entity.blocking is not None:
+        if not past:
+            closed = st.checkbox(
+                "Books closed",
+                key=key(entity, "closed"),
+                help="Only failed and pending records whose accounting date lies in a period that"
+                " is closed in the books: these would refuse them",
+                **bound,
+            )
+            chosen["closed"] = ["true"] if closed else []
+        if entity.blocking is not None and not past:
             blocked = st.checkbox(
                 f"Blocked: its {entity.blocking.document} is not Complete",
                 key=key(entity, "blocked"),

@@ -28,20 +28,22 @@ def _config(column: Column, money: str) -> Any:
 
 
 def show(entity: Entity, status: SyncStatus, frame: pd.DataFrame, opened: str) -> None:
-    """Draw the rows. A click on a number puts its record id into session state under `opened`."""
+    """Draw the rows; those of an entity of the past without ticks. A click on a number puts its
+    record id into session state under `opened`."""
     columns = entity.shown(status)
     shown = readable(frame, columns)
-    chosen = selection.current(entity)
-    shown.insert(0, "Select", [key in chosen for key in frame.index])
+    if entity.as_of is None:  # nothing of the past can be ticked
+        chosen = selection.current(entity)
+        shown.insert(0, "Select", [key in chosen for key in frame.index])
     # Streamlit's own format has two decimals; where a currency has three, none may be rounded off.
     money = "%.3f" if (frame["currency"].map(exponent) > 2).any() else "accounting"
     # The key names the very rows, so that an edit can never meet other data than it was made on.
-    identity = hash((tuple(frame.index), tuple(frame["version"])))
+    identity = hash((tuple(frame.index), tuple(frame["version"]), entity.as_of))
     editor = f"{entity.slug}_grid_{selection.generation(entity)}_{identity}"
     st.data_editor(
         shown,
         key=editor,
-        on_change=selection.fold,
+        on_change=selection.fold if entity.as_of is None else None,
         args=(entity, editor, frame),
         disabled=[column.key for column in columns],
         hide_index=True,

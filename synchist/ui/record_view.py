@@ -42,22 +42,27 @@ TMS_MEANS = {
 }
 
 
-def open_drawer(entity: Entity, record_id: int) -> None:
-    """Show a record in a drawer beside the list."""
+def open_drawer(entity: Entity, record_id: int, *, from_past: bool = False) -> None:
+    """Show a record in a drawer beside the list; from a list of the past, only to look at."""
     with viewer.reading(f"open {entity.singular} {record_id}") as (connection, _):
         record = load_record(connection, entity, record_id)
     if record is None:
         st.toast("This record is no longer there. Reload the page.")
         return
     title = plain(f"{entity.singular.capitalize()} {record.fields['number']}")
-    st.dialog(title, width="large", position="right")(_drawer)(record)
+    st.dialog(title, width="large", position="right")(_drawer)(record, from_past)
 
 
-def _drawer(record: Record) -> None:
+def _drawer(record: Record, from_past: bool) -> None:
     entity, key = record.entity, record.fields["id"]
     address = f"/record?entity={entity.slug}&id={key}"
     st.markdown(f"[Open on its own page, for printing too]({address})")
-    show(record)
+    if from_past:
+        st.info(
+            "This is the record as it is now. Its history below says what it was then.",
+            icon=":material/history:",
+        )
+    show(record, read_only=from_past)
 
 
 def show_page() -> None:
@@ -81,10 +86,11 @@ def show_page() -> None:
     carry_on()
 
 
-def show(record: Record) -> None:
+def show(record: Record, *, read_only: bool = False) -> None:
     """Draw a record from top to bottom."""
     _statuses(record)
-    _actions(record)
+    if not read_only:
+        _actions(record)
     _after_closing(record)
     _closed_period(record)
     _blocking(record)

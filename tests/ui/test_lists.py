@@ -1,14 +1,22 @@
 """Selection, filters and addresses in a real browser."""
 
 import re
+from datetime import UTC, datetime, time, timedelta
+from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
+from openpyxl import load_workbook
 from playwright.sync_api import expect
 from sqlalchemy import select, update
 
-from synchist.db.engine import writing
+from synchist import queries
+from synchist.db.engine import reading, writing
 from synchist.db.types import utc_now
 from synchist.entities import BILL_PAYMENTS, INVOICES
+from synchist.filters import Filters, Window, readable, today
+from synchist.settings import settings
+from synchist.statuses import SyncStatus
+from synchist.ui.grid import ROW_HEIGHT
 from tests.conftest import configured
 from tests.ui.desk import Desk
 
@@ -334,3 +342,51 @@ def test_a_dialog_that_is_opened_again_starts_afresh(analyst_desk: Desk) -> None
     desk.settle()
     desk.click("Update Sync Status")
     assert desk.dialog().get_by_role("radio", checked=True).count() == 0
+
+
+def test_a_list_as_of_a_past_moment(analyst_desk: Desk, served: str) -> None:
+    """Marked, read-only, exportable, and a way back."""
+    desk = analyst_desk
+    desk.open("/invoices?invoices_range=All+dates")
+    mark = desk.page.get_by_text("This is the past: nothing can be changed here.")
+    moment = datetime.combine(today() - timedelta(days=10), time(17), settings().zone)
+    desk.click("More")
+    desk.page.get_by_test_id("stDateTimeInput").get_by_role("spinbutton").first.click()
+    desk.page.keyboard.type(f"{moment:%Y%m%d%H%M}")
+    desk.page.keyboard.press("Enter")
+    expect(mark).to_contain_text(f"As it stood on {readable(moment.date())} at 17:00")
+    desk.page.keyboard.press("Escape")
+    desk.settle()
+    filters = Filters(window=Window.ALL, as_of=moment.astimezone(UTC))
+    with configured(served), reading() as connection:
+        frame = queries.load(connection, INVOICES, filters)
+        others = queries.other_statuses(connection, INVOICES, filters)
+    assert desk.matching == len(frame) > 0
+    assert f"{others[SyncStatus.PENDING].count:,} Pending" in desk.said
+    number = desk.column("Number")
+    assert [desk.cell(number, row) for row in range(5)] == frame["number"].tolist()[:5]
+    assert desk.page.locator("[role=columnheader]", has_text="Select").count() == 0
+    for act in ("Select all", "Send back to Pending", "Update Sync Status"):
+        assert desk.page.get_by_role("button", name=act).count() == 0
+
+    address = desk.page.get_by_role("link", name="Export to Excel").get_attribute("href") or ""
+    reply = desk.page.request.get(desk.address + address)
+    assert f"as of {moment:%Y-%m-%d} 1700" in reply.headers["content-disposition"]
+    book = load_workbook(BytesIO(reply.body()))
+    assert book["Invoices"].max_row == len(frame) + 1
+
+    desk.page.mouse.click(*_middle(desk))
+    drawer = desk.page.get_by_role("dialog")
+    expect(drawer).to_contain_text("This is the record as it is now.")
+    assert drawer.get_by_role("button", name="Update Sync Status").count() == 0
+    desk.page.keyboard.press("Escape")
+    desk.page.get_by_role("link", name="Back to now").click()
+    expect(mark).to_have_count(0)
+    expect(desk.page.get_by_role("button", name="Select all")).to_be_visible()
+
+
+def _middle(desk: Desk) -> tuple[float, float]:
+    """Where the first number stands in a grid without ticks."""
+    box = desk.page.get_by_test_id("stDataFrame").bounding_box()
+    assert box is not None
+    return box["x"] + 50, box["y"] + ROW_HEIGHT * 1.5
