@@ -107,26 +107,23 @@ def load_open(connection: Connection) -> Open:
 def load_by_cause(connection: Connection) -> tuple[dict[Cause, dict[str, Total]], Total]:
     """The open failures of all entities over all dates by cause and entity key, and those that
     nobody has diagnosed yet."""
-    cause_of = dict(connection.execute(select(problem.c.id, problem.c.cause)).all())
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    sums: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for entity in ENTITIES:
-        for problem_id, currency, number, money, _ in connection.execute(
-            _failed(connection, entity)
-        ):
-            key = cause_of.get(problem_id, ""), entity.key
-            counts[key] += number
-            sums[key][currency] += int(money)
     found: dict[Cause, dict[str, Total]] = defaultdict(dict)
-    undiagnosed = []
-    for (cause, entity_key), number in counts.items():
-        total = Total(number, dict(sums[cause, entity_key]))
-        if cause:
-            of = found[Cause.from_stored(cause)]
-            of[entity_key] = added([of.get(entity_key, Total()), total])
-        else:
-            undiagnosed.append(total)
-    return dict(found), added(undiagnosed)
+    undiagnosed = Total()
+    for entity in ENTITIES:
+        failed = _failed(connection, entity).subquery()
+        rows = connection.execute(
+            select(problem.c.cause, of.currency, func.sum(of.number), func.sum(of.money))
+            .select_from(failed.outerjoin(problem, problem.c.id == of.problem_id))
+            .group_by(problem.c.cause, of.currency)
+        )
+        for cause, currency, number, money in rows:
+            total = Total(int(number), {currency: int(money)})
+            if cause is None:
+                undiagnosed = added([undiagnosed, total])
+            else:
+                totals = found[Cause.from_stored(cause)]
+                totals[entity.key] = added([totals.get(entity.key, Total()), total])
+    return dict(found), undiagnosed
 
 
 def _failed(connection: Connection, entity: Entity) -> Select[int, str, int, int, Any]:
@@ -137,11 +134,11 @@ def _failed(connection: Connection, entity: Entity) -> Select[int, str, int, int
     problem_id, currency = column("problem_id", BigInteger), column("currency", String)
     return (
         select(
-            func.coalesce(problem_id, UNDIAGNOSED),
+            func.coalesce(problem_id, UNDIAGNOSED).label("problem_id"),
             currency,
-            func.count(),
-            func.sum(amount),
-            func.min(created_at),
+            func.count().label("number"),
+            func.sum(amount).label("money"),
+            func.min(created_at).label("oldest"),
         )
         .select_from(text(entity.key + told))
         .where(text("sync_status = 2"))  # as the partial index says it

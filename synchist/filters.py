@@ -362,10 +362,13 @@ class Filters:
     def of_status(self, entity: Entity) -> ColumnElement[bool]:
         """The sync status as SQL."""
         status = int(self.status)
+        of_status = entity.table.c.sync_status
         # Written out where an index helps that holds failures alone, or what is open: SQLite does
-        # not look into a parameter to see that it may use it.
-        indexed = self.cause or self.problem or self.age
-        return entity.table.c.sync_status == (literal_column(str(status)) if indexed else status)
+        # not look into a parameter to see that it may use it, nor see that 2 is not 1.
+        if self.age and self.status is not SyncStatus.COMPLETE:
+            return and_(of_status == literal_column(str(status)), of_status != literal_column("1"))
+        by_problem = self.cause or self.problem
+        return of_status == (literal_column(str(status)) if by_problem else status)
 
     def conditions(
         self, entity: Entity, at: ColumnElement[datetime] | None = None
@@ -533,8 +536,7 @@ def _parse_moment(values: Sequence[str], corrections: list[str]) -> datetime | N
         moment = None
     if moment is None or moment.date() < EARLIEST:
         corrections.append(
-            f"“{_shorten(values[0])}” is no moment since {readable(EARLIEST)} such as"
-            " 2026-11-22 17:03; showing all."
+            f"There is no moment “{_shorten(values[0])}” since {readable(EARLIEST)}; showing all."
         )
         return None
     return moment

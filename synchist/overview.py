@@ -21,6 +21,7 @@ from sqlalchemy import (
     or_,
     select,
     union,
+    union_all,
     update,
 )
 
@@ -142,26 +143,23 @@ def _now(by_age: Mapping[tuple[SyncStatus, Age], Total]) -> ByStatus:
 
 
 def _by_age(connection: Connection, entity: Entity) -> dict[tuple[SyncStatus, Age], Total]:
-    """One pass over the index of what is open."""
-    of, ages = entity.table.c, list(Age)
-    since = [(number, age.bounds[0]) for number, age in enumerate(ages)]
-    # The youngest first: what is not of one age is older.
-    age = case(
-        *(
-            (of.created_at >= start, literal_column(str(number)))
-            for number, start in since
-            if start
-        ),
-        else_=literal_column(str(len(ages) - 1)),
-    ).label("age")
+    """Range by range from the index of what is open: no row is looked up, and none is sorted by
+    age."""
+    of = entity.table.c
     rows = connection.execute(
-        select(of.sync_status, of.currency, age, func.count(), func.sum(of.amount))
-        .where(_STILL_OPEN[entity.key])
-        .group_by(of.sync_status, of.currency, "age")
+        union_all(
+            *(
+                select(literal_column(f"'{age.name}'"), *_sums_of(of))
+                .where(*Filters(status, Window.ALL, age=age).conditions(entity))
+                .group_by(of.sync_status, of.currency)
+                for status in _OPEN
+                for age in Age
+            )
+        )
     )
     found: dict[tuple[SyncStatus, Age], Total] = defaultdict(Total)
-    for status, currency, number, count, amount in rows:
-        key = SyncStatus(status), ages[number]
+    for name, status, currency, count, amount in rows:
+        key = SyncStatus(status), Age[name]
         found[key] = added([found[key], Total(count, {currency: int(amount)})])
     return dict(found)
 
@@ -373,10 +371,12 @@ _Sums = dict[tuple[int, str], tuple[int, int]]
 """Number and amount by status and currency."""
 
 
-def _summed(of: Any) -> Select[int, str, int, int]:
-    return select(of.sync_status, of.currency, func.count(), func.sum(of.amount)).group_by(
-        of.sync_status, of.currency
-    )
+def _sums_of(of: Any) -> tuple[Any, ...]:
+    return of.sync_status, of.currency, func.count(), func.sum(of.amount)
+
+
+def _summed(of: Any) -> Select[Any]:
+    return select(*_sums_of(of)).group_by(of.sync_status, of.currency)
 
 
 def _at(connection: Connection, entity: Entity, moment: datetime) -> _Sums:

@@ -240,6 +240,9 @@ def _happened(connection: Connection, entity: Entity, asked: Asked) -> Select[An
         .where(past.entity == of.entity, past.record_id == of.record_id, past.version < of.version)
         .scalar_subquery()
     )
+    # Looked up for successes alone, since nothing else has lasted till then.
+    since = select(_micros(connection, record.c.created_at)).where(record.c.id == of.record_id)
+    created = case((of.sync_status == complete, since.scalar_subquery()))
     just_before = sync_event.alias("just_before")
     stood = (
         select(just_before.c.id)
@@ -257,27 +260,23 @@ def _happened(connection: Connection, entity: Entity, asked: Asked) -> Select[An
         of.closed_reason.is_not(None),
         ~stood,
     )
-    return (
-        select(
-            _micros(connection, of.at),
-            _micros(connection, record.c.created_at),
-            of.sync_status,
-            (of.kind == EventKind.ATTEMPT.value).label("is_attempt"),
-            of.closed_reason,
-            of.connection_id,
-            of.billing_organization_id,
-            case((of.kind == EventKind.ATTEMPT.value, before), else_=0).label("before"),
-        )
-        .join_from(event, record, record.c.id == of.record_id)
-        .where(
-            of.entity == entity.key,
-            of.sync_status.in_([status.value for status in SyncStatus]),
-            of.at >= start_of(asked.start),
-            of.at < start_of(asked.end + timedelta(days=1)),
-            or_(of.kind == EventKind.ATTEMPT.value, closed),
-            *_narrowed(of.connection_id, connection_table, asked.connection),
-            *_narrowed(of.billing_organization_id, organization, asked.billing),
-        )
+    return select(
+        _micros(connection, of.at),
+        created,
+        of.sync_status,
+        (of.kind == EventKind.ATTEMPT.value).label("is_attempt"),
+        of.closed_reason,
+        of.connection_id,
+        of.billing_organization_id,
+        case((of.kind == EventKind.ATTEMPT.value, before), else_=0).label("before"),
+    ).where(
+        of.entity == entity.key,
+        of.sync_status.in_([status.value for status in SyncStatus]),
+        of.at >= start_of(asked.start),
+        of.at < start_of(asked.end + timedelta(days=1)),
+        or_(of.kind == EventKind.ATTEMPT.value, closed),
+        *_narrowed(of.connection_id, connection_table, asked.connection),
+        *_narrowed(of.billing_organization_id, organization, asked.billing),
     )
 
 
@@ -306,7 +305,7 @@ def _chunk(
     rows: Sequence[Any], asked: Asked, entity: Entity, by: By, names: Mapping[int | None, str]
 ) -> pd.DataFrame:
     """Some of what happened: `period` (its number), `group`, `status`, `is_attempt`, `reason`,
-    `before` (bits) and the `hours` since the record was created."""
+    `before` (bits) and, of successes, the `hours` since the record was created."""
     columns = list(zip(*rows, strict=True)) or [()] * 8
     at, created, status, is_attempt, reason, link, billing, before = columns
     happened = np.array(at, dtype="datetime64[us]")

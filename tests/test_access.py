@@ -19,7 +19,7 @@ from sqlalchemy import func, select, update
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
-from synchist import accounts, export, loading, queries, receipts
+from synchist import accounts, digest, export, loading, queries, receipts
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
 from synchist.closed_books import set_lock_date
 from synchist.closing import signing
@@ -282,6 +282,9 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "change sync status": _change,
     "read receipts": _receipts,
     "undo an operation": _undo,
+    "make a digest": lambda who, world, file: digest.as_text(
+        digest.load(who, digest.moment_of("week"))
+    ),
     "export to Excel": _export,
     "compare a file": _compare,
     "open a reconciliation": _open_reconciliation,

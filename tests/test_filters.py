@@ -20,6 +20,7 @@ from synchist.filters import (
     LONGEST_SEARCH,
     MOST_TERMS,
     NO_DATE,
+    Age,
     Attempted,
     Filters,
     WillNotSync,
@@ -153,6 +154,8 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         will_not_sync=draw(st.none() | st.sampled_from([one.value for one in WillNotSync]))
         if status is SyncStatus.COMPLETE
         else None,
+        age=draw(st.none() | st.sampled_from(Age)),
+        since=draw(st.none() | st.datetimes(datetime(2000, 1, 2), timezones=st.just(UTC))),
         blocked=draw(st.booleans()) if entity.blocking else False,
         closed=draw(st.booleans()),
         differs=draw(st.booleans()),
@@ -185,8 +188,8 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
-    *("cause", "problem", "waits", "blocked", "closed", "differs", "sort", "nothing"),
-    *("month", "attempted", "will_not_sync"),
+    *("cause", "problem", "waits", "age", "since", "blocked", "closed", "differs", "sort"),
+    *("month", "attempted", "will_not_sync", "nothing"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],
@@ -199,7 +202,8 @@ values = st.lists(
     st.text()
     | st.sampled_from(["Failed", "Custom", "Past month", "true", "9999-12-31", "2026-11-22", "USD"])
     | st.sampled_from(["2026-10", "2026-13", "0000-01", NO_DATE, "Never", "Only these"])
-    | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting])
+    | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting, *Age])
+    | st.sampled_from(["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2026-11-22 17:03"])
     | st.dates().map(str),
     max_size=3,
 )
@@ -295,6 +299,21 @@ def test_parsing_never_raises_and_says_what_it_corrects(
             "There is no choice of attempts “Often”; showing all.",
         ),
         (
+            {"age": ["Ancient"]},
+            Filters(),
+            "There is no age “Ancient”; showing all.",
+        ),
+        (
+            {"since": ["yesterday"]},
+            Filters(),
+            "There is no moment “yesterday” since 1 Jan 2000; showing all.",
+        ),
+        (
+            {"since": ["1999-12-31T23:59:59Z"]},
+            Filters(),
+            "There is no moment “1999-12-31T23:59:59Z” since 1 Jan 2000; showing all.",
+        ),
+        (
             {"sort": ["amount; DROP TABLE invoice"]},
             Filters(),
             "There is no sort order “amount; DROP TABLE invoice”; newest first.",
@@ -353,6 +372,20 @@ def test_why_in_an_address() -> None:
 def test_a_very_long_problem_is_cut() -> None:
     filters, _ = parse(BILLS, {"bills_problem": ["x" * 10_000]})
     assert filters.problem == "x" * LONGEST_PROBLEM
+
+
+def test_how_old_and_since_when_in_words() -> None:
+    since = datetime(2026, 11, 22, 17, 3, 5, tzinfo=UTC)
+    filters = Filters(window=Window.ALL, age=Age.WEEK, since=since)
+    assert filters.sentence(BILLS) == (
+        "Failed bills · all dates · created 4 to 7 days ago"
+        " · since 22 Nov 2026 11:03:05 (America/Chicago)"
+    )
+    assert filters.address(BILLS).endswith(
+        "&bills_age=4+to+7+days&bills_since=2026-11-22T17%3A03%3A05Z"
+    )
+    assert parse(BILLS, {"bills_since": ["2026-11-22 17:03:05"]})[0].since == since  # in UTC
+    assert parse(BILLS, {"bills_since": ["2026-11-22T11:03:05-06:00"]})[0].since == since
 
 
 def test_why_in_words() -> None:
@@ -506,6 +539,16 @@ def test_no_address_breaks_the_query(
     database: Database, world: World, parameters: dict[str, list[str]]
 ) -> None:
     found(world, INVOICES, parse(INVOICES, parameters)[0])
+
+
+def test_since_is_when_the_status_was_given_last(database: Database, world: World) -> None:
+    """Its own moment is in it; a repeated failure counts as a new one."""
+    at = noon(3)
+    stories = {"failed"}
+    assert found(world, BILLS, Filters(since=at)) == stories
+    assert found(world, BILLS, Filters(since=at + timedelta(microseconds=1))) == set()
+    again = noon(5) + timedelta(hours=1)
+    assert found(world, BILLS, Filters(since=again)) == {*stories, "failed_hostile", "failed_twice"}
 
 
 # ---------------------------------------------------------------- what went wrong, and why it waits

@@ -156,6 +156,12 @@ def test_closings_count_apart_and_once(database: Database, world: World) -> None
     assert pd.isna(found["success_rate"])
 
 
+def test_closing_again_for_the_same_reason_closes_nothing(database: Database, world: World) -> None:
+    again = Change(COMPLETE, CloseReason.WILL_NOT_SYNC, "as said before")
+    assert move(OPERATOR, ticked(INVOICES, world.invoice["closed"]), again).applied == 1
+    assert counts(load(0, entity="invoice").whole()) == {"will_not_sync": 1}
+
+
 def test_what_an_attempt_completes_after_a_person_had_closed_it(
     database: Database, world: World
 ) -> None:

@@ -6,8 +6,17 @@ import altair
 import pandas as pd
 import streamlit as st
 
+HEIGHT, LEGEND_ROW, ABREAST = 155, 26, 3
+"""Pixels of a chart, and of each further row of its legend, with so many names in a row."""
+
 LEGEND = altair.Legend(
-    orient="top", offset=4, padding=0, labelLimit=260, symbolSize=60, symbolType="square"
+    orient="top",
+    offset=4,
+    padding=0,
+    columns=ABREAST,
+    labelLimit=165,
+    symbolSize=60,
+    symbolType="square",
 )
 
 MOST_DOTS = 31
@@ -21,7 +30,6 @@ def draw(
     unit: str,
     of: str,
     bars: bool = False,
-    height: int = 155,
     colors: Mapping[str, str] | None = None,
 ) -> None:
     """Draw each column of a frame as a series, over its index: texts, in this order.
@@ -57,7 +65,8 @@ def draw(
         ],
     )
     st.markdown(f"**{title}**")
-    st.altair_chart(drawn, height=height, alt=title)
+    further = (len(frame.columns) - 1) // ABREAST
+    st.altair_chart(drawn, height=HEIGHT + LEGEND_ROW * further, alt=title)
 
 
 def _scale(columns: list[str], colors: Mapping[str, str] | None) -> altair.Scale:

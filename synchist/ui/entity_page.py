@@ -255,6 +255,14 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     # A line of its own: the grid's own tools appear at its right end and must not cover a button.
     with st.container(horizontal=True, vertical_alignment="center"):
         _selected(chosen, in_view)
+        if len(chosen) == 1:
+            # A number in the grid can be clicked only, which takes a mouse.
+            st.button(
+                ":blue[Open it]",
+                type="tertiary",
+                on_click=st.session_state.update,
+                args=({key(entity, "open_record"): next(iter(chosen))},),
+            )
         if chosen and in_view == rows and loaded.total().count > rows:
             st.button(
                 f":blue[Select all {loaded.total().count:,} that match]",

@@ -29,6 +29,8 @@ SHOWN = "reconciliation_shown"
 """Session key: the reconciliation that the page shows."""
 OPENED = "reconciliation_opened"
 """Session key: the click that opens one of the list."""
+CHOSEN = "reconciliation_chosen"
+"""Session key: the same by keyboard."""
 READ = "reconcile_read"
 """Session key: the file that was read last, and what came of it."""
 
@@ -373,8 +375,22 @@ def _latest() -> None:
         counts = saved.counts(connection, [one.id for one in found])
     if not found:
         return
-    st.markdown("**Compared before**")
     ids = [one.id for one in found]
+    titles = {one.id: f"{one.file_name} · {moment(one.at)}" for one in found}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Compared before**", width="content")
+        # A file in the grid can be clicked only, which takes a mouse.
+        st.selectbox(
+            "Open a comparison",
+            ids,
+            index=None,
+            format_func=titles.__getitem__,
+            placeholder="Open …",
+            label_visibility="collapsed",
+            key=CHOSEN,
+            width=320,
+            on_change=_choose,
+        )
     shown = pd.DataFrame(
         {
             "file": [one.file_name for one in found],
@@ -418,6 +434,11 @@ def _latest() -> None:
 def _open_lines(counts: Mapping[Bucket, int]) -> int:
     """How many lines do not agree."""
     return sum(counts.values()) - counts.get(Bucket.AGREES, 0)
+
+
+def _choose() -> None:
+    if st.session_state.get(CHOSEN):
+        st.query_params["id"] = st.session_state[CHOSEN]
 
 
 def _open(ids: Sequence[str]) -> None:

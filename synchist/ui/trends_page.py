@@ -14,7 +14,7 @@ from synchist.filters import EARLIEST, readable, today
 from synchist.settings import settings
 from synchist.trends import Asked, By, Step, Trends
 from synchist.ui import charts, viewer
-from synchist.ui.wording import counted
+from synchist.ui.wording import counted, plain
 
 CUSTOM, USUAL = "Custom", "Past 30 days"
 RANGES = ["Today", "Past 7 days", USUAL, "Past 90 days", "This month", "Last month", CUSTOM]
@@ -84,6 +84,7 @@ def _whole(connection: Connection, asked: Asked) -> pd.Series:
 def _bar(choices: dict[str, list[str]]) -> tuple[Asked, By]:
     bound: dict[str, Any] = {"bind": "query-params"}
     titles = {entity.title: entity.key for entity in ENTITIES}
+    wrong = _wrong({**choices, "range": RANGES, "entity": list(titles), "by": list(By)})
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen = st.selectbox(
             "Date Range",
@@ -124,8 +125,31 @@ def _bar(choices: dict[str, list[str]]) -> tuple[Asked, By]:
         by = st.selectbox(
             "Compare by", [one.value for one in By], key="trends_by", width=180, **bound
         )
+    for sentence in wrong:
+        st.caption(f":material/info: {plain(sentence)}")
     entity = titles.get(title) if title else None
     return Asked(start, end, entity, link, billing), By(by or By.NOTHING)
+
+
+def _wrong(known: dict[str, list[str]]) -> list[str]:
+    """On the first run of the page, what its address names and is not there: Streamlit drops an
+    unknown value in silence."""
+    if "trends_address" in st.session_state:
+        return []
+    st.session_state["trends_address"] = True
+    words = {
+        "range": "date range",
+        "entity": "kind of record",
+        "connection": "connection",
+        "billing": "billing organization",
+        "by": "way to compare",
+    }
+    given = {name: st.query_params.get(f"trends_{name}") for name in words}
+    return [
+        f"There is no {words[name]} “{value[:40]}”; it is left out."
+        for name, value in given.items()
+        if value and value not in known[name]
+    ]
 
 
 def _days(chosen: str) -> tuple[date, date]:

@@ -160,6 +160,12 @@ def test_from_the_file_to_accepted_records(
     desk.page.wait_for_url("**id=**")
     desk.settle()
     assert bucket(desk, "Status differs") == 2
+    desk.open("/reconcile")  # the same without a mouse
+    desk.page.get_by_label("Open a comparison").focus()
+    for key in ("ArrowDown", "Enter"):
+        desk.page.keyboard.press(key)
+        desk.settle()
+    desk.page.wait_for_url("**id=**")
     desk.open(page_of(same))
     said = f"in the books on {DAY.day} {DAY:%b %Y} as {same.number}"
     assert said in re.sub(r"\s+", " ", desk.said)
