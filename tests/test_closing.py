@@ -1,5 +1,6 @@
 """The month-end close: what blocks a month, signing it off, and what moves afterwards."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from io import BytesIO
@@ -45,7 +46,7 @@ from synchist.db.engine import reading
 from synchist.db.tables import access_event, period_close, period_close_record
 from synchist.db.types import moment_text, utc_now
 from synchist.entities import BILLS, ENTITIES, INVOICE_PAYMENTS, INVOICES, Entity
-from synchist.filters import parse, readable, start_of, today
+from synchist.filters import parse, readable, readable_moment, start_of, today
 from synchist.roles import Role
 from tests.changes import COMPLETE, OPERATOR, PENDING, attempt, move, run, sets, ticked, to
 from tests.conftest import POSTGRESQL, Database, sign_in
@@ -499,6 +500,28 @@ def test_the_file_holds_what_blocks_what_there_is_and_what_moved(
             select(access_event.c.detail).where(access_event.c.kind == "export")
         ).one()
     assert kept.startswith(f"{blocking.count} rows: close of {state.named(MONTH)}, Harbor Point")
+
+
+def test_the_file_as_of_then_holds_what_stood_then(
+    database: Database, world: World, unit: Unit, controller: Principal
+) -> None:
+    before, then = month(), utc_now()
+    signed(controller, unit)
+    moved = {"accounting_date": today().isoformat(), "amount": 1}
+    run(database, sets(INVOICES, world.invoice["failed"], moved))
+    name, content = workbook(controller, MONTH, as_of=then)
+    assert " as of " in name
+    found = sheets(content)
+    blocking = state.held(before.holding, BLOCKING).total
+    assert len(found["Blocking"]) == blocking.count
+    sums = Counter[str]()
+    for row in found["Blocking"]:
+        sums[row["Currency"]] += round(row["Amount"] * 100)
+    assert sums == blocking.by_currency
+    assert {row["State"] for row in found["Summary"]} == {"Open"}
+    assert found["Changed after close"] == []
+    facts = {row["What"]: row["Value"] for row in found["About"]}
+    assert facts["As it stood"] == readable_moment(then)
 
 
 def test_an_empty_month_is_a_file_too(

@@ -7,7 +7,7 @@ transaction (`accounts.viewing`), so that all numbers come from one state of the
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,7 @@ from synchist.db.tables import TRACKED, organization, period_close, period_reope
 from synchist.db.tables import connection as connection_table
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.filters import (
+    EARLIEST,
     NO_CONNECTION,
     NO_DATE,
     Attempted,
@@ -41,6 +42,7 @@ from synchist.filters import (
     today,
 )
 from synchist.queries import Total, added
+from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
 Columns = ReadOnlyColumnCollection[str, Any]
@@ -159,6 +161,16 @@ def month_to_close(day: date | None = None) -> date:
     """The month that people are closing: the last one until the tenth day of the present one."""
     day = day or today()
     return month_before(day) if day.day <= CLOSING_DAYS else first_of(day)
+
+
+def moment_of(text: str) -> datetime:
+    """A moment in business time, 2026-10-31T17:00, in UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=settings().zone)
+    if not EARLIEST.year <= moment.year < 9999:
+        raise ValueError(text)
+    return moment.astimezone(UTC)
 
 
 def named(month: date) -> str:

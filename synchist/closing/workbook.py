@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, false, select
 
 from synchist.accounts import Actor, Principal
 from synchist.closing.changes import After, changed_after
@@ -21,9 +21,17 @@ from synchist.closing.state import (
     kind_of,
     load_month,
     named,
+    standing,
 )
 from synchist.currencies import to_decimal
-from synchist.db.tables import period_close, period_close_record, period_reopen, problem
+from synchist.db.tables import connection as connection_table
+from synchist.db.tables import (
+    organization,
+    period_close,
+    period_close_record,
+    period_reopen,
+    problem,
+)
 from synchist.entities import ENTITIES, Entity
 from synchist.entities import Kind as Form
 from synchist.export import (
@@ -38,6 +46,7 @@ from synchist.export import (
     text_of,
     written,
 )
+from synchist.filters import readable_moment
 from synchist.queries import added
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
@@ -66,20 +75,29 @@ _FORMATS: Mapping[str, str] = {
 }
 
 
-def workbook(principal: Principal, month: date, unit: Unit | None = None) -> tuple[str, bytes]:
-    """A month, or one unit of it, as an Excel file.
+def workbook(
+    principal: Principal,
+    month: date,
+    unit: Unit | None = None,
+    as_of: datetime | None = None,
+) -> tuple[str, bytes]:
+    """A month, or one unit of it, as an Excel file; with `as_of` as it stood at that moment.
 
     Returns the file's name and content. Raises NotSignedIn, NotAllowed (also for holders of Hide
     Export To Excel), TooManyRows, DatabaseUnavailable.
     """
     doing = "export a month's close"
     with exporting(principal, doing) as (connection, actor):
-        found = load_month(connection, month, unit)
+        found = load_month(connection, month, unit, as_of)
         blocking = sum(one.blocking.total.count for one in found.units)
         if blocking >= EXCEL_ROWS:
             raise TooManyRows(blocking)
-        lines = _blocking(connection, month, unit)
-        moved = {one.unit: changed_after(connection, one.close) for one in found.units if one.close}
+        lines = _blocking(connection, month, unit, as_of)
+        moved = {
+            one.unit: changed_after(connection, one.close)
+            for one in found.units
+            if one.close and not as_of  # of the past nobody asks what came after it
+        }
         rows = _summary(connection, found)
     later = _later(found, moved)
     if len(later) >= EXCEL_ROWS:
@@ -90,11 +108,14 @@ def workbook(principal: Principal, month: date, unit: Unit | None = None) -> tup
             _sheet("Blocking", lines, _BLOCKING),
             _sheet("Summary", rows, _SUMMARY),
             _sheet("Changed after close", later, _LATER),
-            about(_about(found, unit, moved, actor, now)),
+            about(_about(found, unit, moved, actor, now, as_of)),
         ]
     )
-    recorded(principal, doing, f"{len(lines):,} rows: close of {named(month)}{_of(found, unit)}")
-    return f"Close {month:%Y-%m} {now:%Y-%m-%d %H%M}.xlsx", content
+    then = f", as it stood {readable_moment(as_of)}" if as_of else ""
+    words = f"close of {named(month)}{_of(found, unit)}{then}"
+    recorded(principal, doing, f"{len(lines):,} rows: {words}")
+    past = f" as of {as_of.astimezone(settings().zone):%Y-%m-%d %H%M}" if as_of else ""
+    return f"Close {month:%Y-%m}{past} {now:%Y-%m-%d %H%M}.xlsx", content
 
 
 def _sheet(title: str, rows: list[Row], labels: tuple[str, ...]) -> Sheet:
@@ -126,18 +147,25 @@ _BLOCKING = (
 )
 
 
-def _blocking(connection: Connection, month: date, unit: Unit | None) -> list[Row]:
-    """Line by line, as they stand now."""
-    accepted = _accepted(connection, month)
+def _blocking(
+    connection: Connection, month: date, unit: Unit | None, as_of: datetime | None
+) -> list[Row]:
+    """Line by line, as they stand, or stood then."""
+    accepted = set() if as_of else _accepted(connection, month)
     return [
         _line(entity, row, (entity.key, row.id) in accepted)
         for entity in ENTITIES
-        for row in connection.execute(_lines(entity, month, unit))
+        for row in connection.execute(_lines(entity, month, unit, as_of))
     ]
 
 
-def _lines(entity: Entity, month: date, unit: Unit | None) -> Any:
-    of = entity.table.c
+def _lines(entity: Entity, month: date, unit: Unit | None, as_of: datetime | None) -> Any:
+    source = standing(entity, as_of)
+    of = source.c
+    party, billing = organization.alias("party"), organization.alias("billing")
+    books, its_own = connection_table.alias("books"), entity.table.alias("now")
+    # Events carry no problem: of the past the exact error has to say it.
+    why = problem.c.id == its_own.c.problem_id if as_of is None else false()
     return (
         select(
             *(of.id, of.number, of.amount, of.synced_amount, of.currency, of.tms_status),
@@ -145,13 +173,18 @@ def _lines(entity: Entity, month: date, unit: Unit | None) -> Any:
             of.sync_error,
             problem.c.title.label("cause"),
             kind_of(of).label("kind"),
-            entity.party_name.label("party"),
-            entity.billing_name.label("billing"),
-            entity.connection_name.label("connection"),
+            party.c.name.label("party"),
+            billing.c.name.label("billing"),
+            books.c.name.label("connection"),
         )
-        .select_from(entity.source)
+        .select_from(source)
+        .join(party, party.c.id == of.party_id)
+        .join(billing, billing.c.id == of.billing_organization_id)
+        .outerjoin(books, books.c.id == of.connection_id)
+        .join(its_own, its_own.c.id == of.id)
+        .outerjoin(problem, why)
         .where(*(unit.within(of) if unit else in_month(of, month)), blocks(of))
-        .order_by(entity.billing_name, of.sync_status.desc(), of.created_at, of.id)
+        .order_by(billing.c.name, of.sync_status.desc(), of.created_at, of.id)
     )
 
 
@@ -257,7 +290,7 @@ def _later(month: Month, moved: Mapping[Unit, After]) -> list[Row]:
             )
         )
         for one in month.units
-        if one.close
+        if one.close and one.unit in moved
         for move in moved[one.unit].moves
     ]
 
@@ -276,9 +309,11 @@ def _about(
     moved: Mapping[Unit, After],
     actor: Actor,
     now: datetime,
+    as_of: datetime | None,
 ) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("What", f"Close of {named(month.month)}{_of(month, unit)}, by accounting date"),
+        ("As it stood", readable_moment(as_of) if as_of else "when it was exported"),
         ("Exported by", actor.name),
         ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
         ("Dates and times in", settings().time_zone),

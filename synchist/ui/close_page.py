@@ -5,7 +5,7 @@ Made of tables, links and text, not of a grid, so that it prints.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -30,17 +30,19 @@ from synchist.closing.state import (
     held,
     load_month,
     load_progress,
+    moment_of,
     month_to_close,
     named,
     next_month,
 )
 from synchist.entities import ENTITIES
-from synchist.filters import month_of, today
+from synchist.filters import EARLIEST, month_of, readable, readable_moment, today
 from synchist.queries import Total
 from synchist.roles import Role
+from synchist.settings import settings
 from synchist.ui import faults, viewer
 from synchist.ui.filter_bar import link
-from synchist.ui.wording import age, counted, moment, plain
+from synchist.ui.wording import counted, moment, plain
 
 ALL = "All of them"
 MOVES = 30
@@ -65,32 +67,43 @@ def show() -> None:
     )
     with bar:
         month = _month(months)
+        as_of = _as_of()
     with viewer.reading("look at the close of a month") as (connection, actor):
-        found = load_month(connection, month)
+        found = load_month(connection, month, as_of=as_of)
         with bar:
             unit = _unit(found)
             st.space("stretch")
-            _export(actor, month, unit)
+            _export(actor, month, unit, as_of)
         with top:
             viewer.title_bar(actor, f"Close {named(month)}", _summary(found))
+            if as_of:
+                st.warning(
+                    f"**As it stood on {readable_moment(as_of)}**, rebuilt from the history. Empty"
+                    " the field As of to see the present.",
+                    icon=":material/history:",
+                )
         after = {
             one.unit: changed_after(connection, one.close)
             for one in found.units
-            if one.close and unit in (None, one)
+            if one.close and unit in (None, one) and not as_of
         }
         if unit is None:
             _units(found, after)
         else:
             close = unit.close
-            _sign(actor, unit, signing.accepted(connection, close.id) if close else Total())
+            accepted = signing.accepted(connection, close.id) if close else Total()
+            _sign(actor, unit, accepted, changeable=as_of is None)
         left, right = st.columns([5, 2])
         with left:
-            _blocking(month, unit, unit.holding if unit else found.holding)
-            if unit is None:
+            holding = unit.holding if unit else found.holding
+            _blocking(month, unit, holding, linked=as_of is None)
+            if unit is None and not as_of:
                 _undated(found)
         for one in found.units:
             if one.close and one.unit in after:
                 _after(one, one.close, after[one.unit], alone=unit is not None)
+        if as_of:
+            return
         with right:  # last, since it looks into the history of all that has moved
             st.caption("Records that block, at the end of each day")
             days = load_progress(connection, month, unit.unit if unit else None)
@@ -154,10 +167,30 @@ def _summary(month: Month) -> str:
     return f"{signed:,} of {len(month.units):,} signed off · by accounting date"
 
 
-def _export(actor: Actor, month: date, unit: Standing | None) -> None:
+def _as_of() -> datetime | None:
+    """The past moment that is asked for, or None for the present."""
+    day = st.date_input(
+        "As of",
+        value=None,
+        min_value=EARLIEST,
+        max_value=today(),
+        key="close_as_of",
+        help="The month as it stood at a past moment, in business time. Empty: as it stands now.",
+        width=140,
+        bind="query-params",
+    )
+    if not isinstance(day, date):
+        return None
+    at = st.time_input(
+        "At", value=time(23, 59), key="close_as_of_time", width=110, bind="query-params"
+    )
+    return moment_of(f"{day.isoformat()}T{at:%H:%M:%S}")
+
+
+def _export(actor: Actor, month: date, unit: Standing | None, as_of: datetime | None) -> None:
     if Role.HIDE_EXPORT in actor.roles:
         return
-    asked = {"month": month_of(month)}
+    asked = {"month": month_of(month), **({"as_of": as_of.isoformat()} if as_of else {})}
     if unit:
         asked["billing"] = str(unit.unit.billing_organization_id)
         if unit.unit.connection_id is not None:
@@ -184,7 +217,7 @@ def _units(month: Month, after: Mapping[Unit, After]) -> None:
             "Connection": plain(one.connection) or "*none*",
             **{kind.label: _figure(one.held([kind]).total.count) for kind in BLOCKING},
             "Money": one.blocking.total.money or "–",
-            "Oldest": age(one.blocking.oldest) if one.blocking.oldest else "–",
+            "Oldest": _day(one.blocking.oldest) or "–",
             "State": _badge(one),
             "Changed after": _figure(after[one.unit].count) if one.unit in after else "",
         }
@@ -202,14 +235,19 @@ def _figure(number: int) -> str:
     return f"{number:,}" if number else "–"
 
 
+def _day(at: datetime | None) -> str:
+    """The business day of a moment: unlike an age it stays true on paper."""
+    return readable(at.astimezone(settings().zone).date()) if at else ""
+
+
 def _badge(one: Standing) -> str:
     return f":{COLORS[one.state]}-badge[{one.state}]"
 
 
-def _blocking(month: date, unit: Standing | None, holding: Holding) -> None:
-    """Each number a link to the list of exactly these records."""
+def _blocking(month: date, unit: Standing | None, holding: Holding, *, linked: bool) -> None:
+    """Each number a link to the list of exactly these records, as far as they are the present."""
     total = held(holding, BLOCKING)
-    oldest = f" · the oldest {age(total.oldest)} old" if total.oldest else ""
+    oldest = f" · the oldest of {_day(total.oldest)}" if total.oldest else ""
     st.markdown(
         f"**{counted(total.total.count, 'record')} block{'' if total.total.count != 1 else 's'} the"
         f" close**{' · ' + total.total.money if total.total.count else ''}{oldest}"
@@ -230,7 +268,9 @@ def _blocking(month: date, unit: Standing | None, holding: Holding) -> None:
                     if not one.total.count:
                         st.caption("–")
                         continue
-                    if kind is Kind.COMPLETE:  # no list leaves out those whose amount differs
+                    if (
+                        kind is Kind.COMPLETE or not linked
+                    ):  # no list leaves out those whose amount differs
                         st.markdown(f"{one.total.count:,}")
                     else:
                         shown = filters_of(kind, month, billing, books)
@@ -281,12 +321,14 @@ class Asked:
         return f"{name}_{self.close_id}"
 
 
-def _sign(actor: Actor, one: Standing, accepted: Total) -> None:
+def _sign(actor: Actor, one: Standing, accepted: Total, *, changeable: bool) -> None:
     """How far the unit is, and the way on."""
     close = one.close
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(_how_far(one, accepted), width="content")
         st.space("stretch")
+        if not changeable:
+            return
         if Role.CLOSE not in actor.roles:
             st.caption("Months are signed off by holders of the role Close.", width="content")
         elif close and close.stands:
@@ -370,7 +412,7 @@ def _accepted(one: Standing) -> None:
             "": f"**{kind.label}**" if kind in BLOCKING else kind.label,
             "Records": f"{part.total.count:,}",
             "Money": part.total.money,
-            "Oldest": age(part.oldest) if part.oldest else "",
+            "Oldest": _day(part.oldest),
         }
         for kind in Kind
         if (part := one.held([kind])).total.count

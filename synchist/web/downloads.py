@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from synchist import export
 from synchist.accounts import NotSignedIn, Principal
-from synchist.closing.state import Unit
+from synchist.closing.state import Unit, moment_of
 from synchist.closing.workbook import workbook as closed
 from synchist.entities import BY_SLUG
 from synchist.filters import first_of_month, parse
@@ -44,7 +44,8 @@ async def reconciliation(request: Request) -> Response:
 
 async def close(request: Request) -> Response:
     """GET /export/close.xlsx?month=2026-10&billing=3&connection=2: the close of a month; with a
-    billing organization, that of its part in a connection (or without one) alone."""
+    billing organization, that of its part in a connection (or without one) alone; with as_of as it
+    stood then."""
     if request.method == "HEAD":
         return replies.nothing_here()
     query = request.query_params
@@ -52,9 +53,10 @@ async def close(request: Request) -> Response:
         month = first_of_month(query.get("month", ""))
         books = int(query["connection"]) if query.get("connection") else None
         unit = Unit(month, int(query["billing"]), books) if query.get("billing") else None
+        as_of = moment_of(query["as_of"]) if query.get("as_of") else None
     except ValueError:
         return replies.nothing_here()
-    return await _download(request, lambda who: closed(who, month, unit), XLSX)
+    return await _download(request, lambda who: closed(who, month, unit, as_of), XLSX)
 
 
 ROUTES = [

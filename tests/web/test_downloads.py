@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote
 
 import openpyxl
 import pytest
@@ -76,6 +77,14 @@ def test_asking_for_the_headers_alone_exports_nothing(
 ) -> None:
     assert browse("ana").head("/export/invoices.xlsx").status_code == 404
     assert events("export") == []
+
+
+def test_a_months_close_is_an_attachment_too(people: None, browse: Browse) -> None:
+    reply = browse("ana").get("/export/close.xlsx?month=2026-10&billing=5&as_of=2026-10-31T17:00")
+    assert "Close 2026-10 as of 2026-10-31 1700" in unquote(reply.headers["content-disposition"])
+    assert reply.content.startswith(b"PK")
+    for wrong in ("", "month=2026-13", "month=2026-10&billing=x", "month=2026-10&as_of=then"):
+        assert browse("ana").get(f"/export/close.xlsx?{wrong}").status_code == 404
 
 
 def test_a_reconciliation_is_an_attachment_too(
