@@ -203,7 +203,7 @@ def test_the_newest_are_found_however_far_back(
     then = replace(filters, as_of=utc_now() + timedelta(days=1))
     whole = load(INVOICES, filters)
     for start in range(len(whole) + 1):
-        same(load(INVOICES, then, 1, start), whole.iloc[start : start + 1])
+        same(load(INVOICES, then, 2, start), whole.iloc[start : start + 2])
 
 
 def test_nothing_of_the_past_can_be_selected(database: Database, world: World) -> None:
