@@ -510,7 +510,7 @@ class Filters:
         if self.age:
             values["age"] = [self.age.value]
         if self.since:
-            values["since"] = [self.since.astimezone(UTC).isoformat().replace("+00:00", "Z")]
+            values["since"] = [moment_address(self.since)]
         for name in ("blocked", "closed", "differs"):
             if getattr(self, name):
                 values[name] = ["true"]
@@ -617,15 +617,12 @@ def _parse_age(values: Sequence[str], corrections: list[str]) -> Age | None:
     return None
 
 
-def _parse_moment(values: Sequence[str], corrections: list[str]) -> datetime | None:
-    """A moment in ISO form; in UTC where it names no zone."""
+def _parse_since(values: Sequence[str], corrections: list[str]) -> datetime | None:
+    """A moment; a day means its beginning."""
     if not values:
         return None
-    try:
-        moment = datetime.fromisoformat(values[0])
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
+    is_day = len(values[0]) == len("2026-01-31")
+    moment = parse_moment(f"{values[0]}T00:00" if is_day else values[0])
     if moment is None or moment.date() < EARLIEST:
         corrections.append(
             f"There is no moment “{_shorten(values[0])}” since {readable(EARLIEST)}; showing all."
@@ -710,7 +707,7 @@ def parse(
     filters = replace(
         filters,
         age=_parse_age(given("age"), corrections),
-        since=_parse_moment(given("since"), corrections),
+        since=_parse_since(given("since"), corrections),
     )
     for name in ("differs", "closed", *(["blocked"] if entity.blocking else [])):
         if chosen := given(name):

@@ -226,9 +226,9 @@ def _confirm(who: Principal, world: World, folder: Path) -> object:
 
 
 def _accept(who: Principal, world: World, folder: Path) -> object:
-    """One of the failures that nobody has accepted yet."""
-    failures = ("failed", "failed_twice", "failed_old")
-    identity = reconcile(OPERATOR, world, [like(world, story) for story in failures])
+    """One of the records that nobody has accepted yet."""
+    still_open = ("failed", "failed_twice", "failed_old", "pending_again")
+    identity = reconcile(OPERATOR, world, [like(world, story) for story in still_open])
     with reading() as connection:
         still = saved.lines(connection, saved.opened(connection, identity), Bucket.STATUS)
     return decisions.accept(who, str(uuid4()), identity, [int(still.index[0])]).applied

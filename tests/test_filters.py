@@ -438,7 +438,9 @@ def test_how_old_and_since_when_in_words() -> None:
     assert filters.address(BILLS).endswith(
         "&bills_age=4+to+7+days&bills_since=2026-11-22T17%3A03%3A05Z"
     )
-    assert parse(BILLS, {"bills_since": ["2026-11-22 17:03:05"]})[0].since == since  # in UTC
+    assert parse(BILLS, {"bills_since": ["2026-11-22 11:03:05"]})[0].since == since
+    whole_day = parse(BILLS, {"bills_since": ["2026-11-22"]})[0].since
+    assert whole_day == datetime(2026, 11, 22, 6, tzinfo=UTC)
     assert parse(BILLS, {"bills_since": ["2026-11-22T11:03:05-06:00"]})[0].since == since
 
 

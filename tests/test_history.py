@@ -240,7 +240,7 @@ def test_the_fields_of_a_record(database: Database, world: World) -> None:
     for entity in ENTITIES:
         record = record_of(entity, world.records(entity.key)["partial"])
         assert set(record.fields) == {
-            *("id", "version", "created_at", "tms_id", "system"),
+            *("id", "version", "created_at", "tms_id", "system", "closed_through"),
             *(column.key for column in entity.columns),
         }
         assert (record.entity, record.fields["id"]) == (

@@ -21,10 +21,14 @@ from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICES, Entity, 
 from synchist.filters import (
     NO_CONNECTION,
     NO_DATE,
+    Age,
+    Attempted,
     Filters,
+    WillNotSync,
     Window,
     month_before,
     month_of,
+    start_of,
     today,
 )
 from synchist.problems import catch_up
@@ -113,6 +117,11 @@ def some_filters(entity: Entity, chance: Random) -> Filters:
         {"cause": chance.choice([Cause.UNKNOWN.label, Cause.TAX.label])},
         {"problem": chance.choice(["connection is down", "quickbooks"])},
         {"status": PENDING, "waits": chance.choice(entity.waiting)},
+        {"status": PENDING, "attempted": chance.choice([*Attempted]).value},
+        {"status": COMPLETE, "will_not_sync": chance.choice([*WillNotSync]).value},
+        {"month": chance.choice([month_of(days[0]), NO_DATE])},
+        {"age": chance.choice([*Age])},
+        {"since": start_of(days[0])},
     ]
     filters = Filters(
         status=chance.choice([*SyncStatus]),

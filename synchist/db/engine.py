@@ -3,11 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Condition
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote
@@ -37,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from synchist.db.types import folded
@@ -80,13 +81,61 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _prepare_sqlite(engine: Engine, module: Any, path: Path) -> None:
+class _File:
+    """The SQLite file of an address, which all transactions let go of once another takes its place.
+
+    Connections share memory, and the log of what is not in the file yet, by the file's name. One
+    to a new file would read the old one's log into it, and take the memory away from connections
+    to the old one, which ends the process. These would write where nobody looks anyway.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+        self._opened = _identity(path)
+        self._seen = self._opened, _identity(self._beside[0])
+        self._in_use = 0
+        self._change = Condition()
+
+    @contextmanager
+    def held(self, engine: Engine) -> Iterator[None]:
+        """Keep the file from being exchanged under a transaction. Raises DatabaseUnavailable."""
+        with self._change:
+            while _identity(self._path) != self._opened:
+                if self._in_use == 0:
+                    self._let_go(engine)
+                elif not self._change.wait(settings().lock_wait_seconds):
+                    raise DatabaseUnavailable
+            self._in_use += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._in_use -= 1
+                if self._opened and _identity(self._path) == self._opened:
+                    self._seen = self._opened, _identity(self._beside[0])
+                self._change.notify_all()
+
+    def _let_go(self, engine: Engine) -> None:
+        engine.dispose()
+        self._opened = _identity(self._path)
+        file, log = self._seen
+        # SQLite leaves the log there when its file has moved. The same file may have come back,
+        # and another may have brought a log of its own.
+        if self._opened not in (None, file) and log and _identity(self._beside[0]) == log:
+            for path in self._beside:
+                path.unlink(missing_ok=True)
+
+
+_file = cache(_File)
+
+
+def _prepare_sqlite(engine: Engine, module: Any) -> None:
     journal = "WAL" if module.sqlite_version_info >= SAFE_WAL else "DELETE"
     wait = settings().lock_wait_seconds * 1000
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        record.info["file"] = _identity(path)
+    def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {wait}")
@@ -95,12 +144,6 @@ def _prepare_sqlite(engine: Engine, module: Any, path: Path) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -32000")
         cursor.close()
-
-    @event.listens_for(engine, "checkout")
-    def _checkout(_connection: Any, record: Any, _proxy: Any) -> None:
-        # A file that was moved away or replaced stays open: writes would go where nobody looks.
-        if record.info["file"] is None or record.info["file"] != _identity(path):
-            raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -128,7 +171,7 @@ def engine(url: str, create: bool = False) -> Engine:
             module=module,
             pool_timeout=POOL_WAIT_SECONDS,
         )
-        _prepare_sqlite(made, module, path)
+        _prepare_sqlite(made, module)
         return made
     return create_engine(
         address,
@@ -149,10 +192,17 @@ def database() -> Engine:
     return engine(settings().url)
 
 
+def _file_held() -> AbstractContextManager[None]:
+    if database().dialect.name != "sqlite":
+        return nullcontext()
+    return _file(Path(make_url(settings().url).database or "")).held(database())
+
+
 @contextmanager
 def _transaction(**options: Any) -> Iterator[Connection]:
     try:
         with (
+            _file_held(),
             database().connect() as connection,
             connection.execution_options(**options).begin(),
         ):

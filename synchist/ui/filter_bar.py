@@ -118,17 +118,15 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
         "args": (entity,),
     }
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        status = SyncStatus.from_label(
-            st.segmented_control(
-                "Sync Status",
-                STATUSES,
-                default=SyncStatus.FAILED.label,
-                required=True,
-                key=key(entity, "status"),
-                **bound,
-            )
-            or SyncStatus.FAILED.label
+        label = st.segmented_control(
+            "Sync Status",
+            STATUSES,
+            default=SyncStatus.FAILED.label,
+            required=True,
+            key=key(entity, "status"),
+            **bound,
         )
+        status = SyncStatus.from_label(label or "") or SyncStatus.FAILED
         pending = status is SyncStatus.PENDING
         window = st.selectbox(
             "Date Range",
@@ -165,7 +163,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
         {
             key(entity, name): values
             for name, values in {
-                "status": [(status or SyncStatus.FAILED).label],
+                "status": [status.label],
                 "range": [str(window)],
                 "dates": [day.isoformat() for day in dates],
                 "search": [search or ""],
@@ -284,101 +282,112 @@ def _dates(entity: Entity, disabled: bool, bound: Mapping[str, Any]) -> tuple[An
     return applied
 
 
-_OF_STATUS: Mapping[SyncStatus, tuple[tuple[str, str, str], ...]] = {
+_WHERE_FROM = (
+    ("billing", "Billing organization", "All billing organizations"),
+    ("connection", "Connection", "All connections"),
+    ("currency", "Currency", "All currencies"),
+    ("month", "Accounting month", "All months"),
+)
+_WHAT_CAME_OF_IT: Mapping[SyncStatus, tuple[tuple[str, str, str], ...]] = {
     SyncStatus.PENDING: (
         ("waits", "Why it waits", "All reasons"),
         ("attempted", "Attempted", "Never or before"),
     ),
     SyncStatus.COMPLETE: (("will_not_sync", "Will not be synced", "All complete records"),),
+    SyncStatus.FAILED: (),
 }
-"""The filters of one sync status alone: name, label, and what stands there while it is not used."""
+"""Filters by name and label, and what stands there while they are not used."""
+
+
+def _marks(entity: Entity, past: bool) -> list[tuple[str, str, str]]:
+    """What can be asked for by a tick: name, label and explanation."""
+    marks = [
+        ("differs", "Amount differs", "Only records whose synced amount is not the TMS amount")
+    ]
+    if past:  # nobody knows what held records up then
+        return marks
+    marks.append(
+        (
+            "closed",
+            "Books closed",
+            "Only failed and pending records whose accounting date lies in a period that is closed"
+            " in the books: these would refuse them",
+        )
+    )
+    if entity.blocking is not None:
+        document = entity.blocking.document
+        marks.append(
+            (
+                "blocked",
+                f"Blocked: its {document} is not Complete",
+                f"Only payments whose {document} is not Complete",
+            )
+        )
+    return marks
 
 
 def _more(
     entity: Entity,
     choices: Mapping[str, list[str]],
-    status: SyncStatus | None,
+    status: SyncStatus,
     bound: Mapping[str, Any],
 ) -> dict[str, list[str]]:
     """The rarer filters, in a popover whose label says how many are on."""
-    past = key(entity, "as_of") in st.query_params  # nobody knows why a record waited then
-    selects = [
-        ("party", entity.party_label, f"All {entity.party_label.lower()}s"),
-        ("billing", "Billing organization", "All billing organizations"),
-        ("connection", "Connection", "All connections"),
-        ("currency", "Currency", "All currencies"),
-        ("cause", "Cause", "All causes"),
-        ("month", "Accounting month", "All months"),
-        *(_OF_STATUS.get(status, ()) if status else ()),
-        ("age", "Created", "All ages"),
-    ]
-    if past:
-        selects = [one for one in selects if one[0] != "waits"]
+    past = key(entity, "as_of") in st.query_params
+    party = ("party", entity.party_label, f"All {entity.party_label.lower()}s")
+    of_status = [one for one in _WHAT_CAME_OF_IT[status] if not (past and one[0] == "waits")]
+    left = (party, *_WHERE_FROM)
+    right = (("cause", "Cause", "All causes"), *of_status, ("age", "Created", "All ages"))
+    marks = _marks(entity, past)
+    names = ("as_of", "problem", "since", *(name for name, *_ in (*left, *right, *marks)))
+    # On the first run no widget has a value yet; then the address tells.
+    keys = [key(entity, name) for name in names]
+    active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
     listed = {
         **choices,
         "attempted": [one.value for one in Attempted],
         "will_not_sync": [one.value for one in WillNotSync],
         "age": [age.value for age in Age],
     }
-    names = (
-        *(name for name, _, _ in selects),
-        *("problem", "since", "differs", "as_of"),
-        *(() if past else ("blocked", "closed")),
-    )
-    # On the first run no widget has a value yet; then the address tells.
-    keys = [key(entity, name) for name in names]
-    active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
-    label = f"More ({active})" if active else "More"
     chosen: dict[str, list[str]] = {}
-    with st.popover(label, icon=":material/tune:"):
-        _as_of(entity)
-        differs = st.checkbox(
-            "Amount differs",
-            key=key(entity, "differs"),
-            help="Only records whose synced amount is not the TMS amount",
+
+    def select(name: str, label: str, everything: str) -> None:
+        value = st.selectbox(
+            label,
+            listed[name],
+            index=None,
+            placeholder=everything,
+            key=key(entity, name),
             **bound,
         )
-        chosen["differs"] = ["true"] if differs else []
-        if not past:
-            closed = st.checkbox(
-                "Books closed",
-                key=key(entity, "closed"),
-                help="Only failed and pending records whose accounting date lies in a period that"
-                " is closed in the books: these would refuse them",
-                **bound,
-            )
-            chosen["closed"] = ["true"] if closed else []
-        if entity.blocking is not None and not past:
-            blocked = st.checkbox(
-                f"Blocked: its {entity.blocking.document} is not Complete",
-                key=key(entity, "blocked"),
-                help=f"Only payments whose {entity.blocking.document} is not Complete",
-                **bound,
-            )
-            chosen["blocked"] = ["true"] if blocked else []
-        for name, title, everything in selects:
-            value = st.selectbox(
-                title,
-                listed[name],
-                index=None,
-                placeholder=everything,
-                key=key(entity, name),
-                **bound,
-            )
-            chosen[name] = [value] if value else []
-        problem = st.text_input(
-            "Problem",
-            key=key(entity, "problem"),
-            placeholder="Words of the column Cause, such as a name",
-            **bound,
+        chosen[name] = [value] if value else []
+
+    def write(name: str, label: str, placeholder: str, hint: str | None = None) -> None:
+        value = st.text_input(
+            label, key=key(entity, name), placeholder=placeholder, help=hint, **bound
         )
-        chosen["problem"] = [problem] if problem else []
-        since = st.text_input(
-            "Status since (UTC)",
-            key=key(entity, "since"),
-            placeholder="2026-11-22 17:03",
-            help="Only records that have got their sync status, or failed again, since then",
-            **bound,
-        )
-        chosen["since"] = [since] if since else []
+        chosen[name] = [value] if value else []
+
+    label = f"More ({active})" if active else "More"
+    with st.popover(label, icon=":material/tune:"), st.container(width=560):
+        columns = st.columns(2)
+        with columns[0]:
+            _as_of(entity)
+            for one in left:
+                select(*one)
+        with columns[1]:
+            for one in right:
+                select(*one)
+            write("problem", "Problem", "Words of the column Cause")
+            write(
+                "since",
+                "Status since",
+                f"{today()} 17:00",
+                "Only records that have got their sync status, or failed again, since then; in the"
+                f" business time zone, {settings().time_zone}",
+            )
+        with st.container(horizontal=True):
+            for name, words, explained in marks:
+                ticked = st.checkbox(words, key=key(entity, name), help=explained, **bound)
+                chosen[name] = ["true"] if ticked else []
     return chosen

@@ -62,7 +62,7 @@ def show() -> None:
 
 def _card(entity: Entity, found: Open) -> None:
     st.markdown(f"**{entity.title}**")
-    for column, status in zip(st.columns(2, gap=None), STATUSES, strict=True):
+    for column, status in zip(st.columns(2, gap="xsmall"), STATUSES, strict=True):
         with column.container(gap=None):
             _now(entity, status, found.now[status])
             _development(found.now[status], found.ends[status])
@@ -79,7 +79,8 @@ def _card(entity: Entity, found: Open) -> None:
 def _now(entity: Entity, status: SyncStatus, total: Total) -> None:
     words = f"**{total.count:,}** {status.label.lower()}"
     link(entity, Filters(status, Window.ALL), words)
-    st.caption(total.money or "nothing open")
+    # Each currency on a line of its own: beside those of the next column they would run together.
+    st.caption(total.money.replace(" + ", "  \n") or "nothing open")
 
 
 def _development(now: Total, ends: Sequence[Total | None]) -> None:

@@ -96,7 +96,8 @@ def test_a_file_that_is_gone_and_comes_back(product: Product) -> None:
 
 
 def test_a_file_that_is_replaced_is_the_one_that_counts(product: Product) -> None:
-    """As when a backup is put back while the server runs."""
+    """As when a backup is put back while the server runs: what was written after it is not mixed
+    into it."""
     path = Path(make_url(product.url).database or "")
     with product.tab() as tab:
         tab.run()
@@ -105,6 +106,8 @@ def test_a_file_that_is_replaced_is_the_one_that_counts(product: Product) -> Non
         copy = Path(shutil.copy(path, path.with_suffix(".copy")))
         with job(f"sqlite:///{copy}") as other:
             other.execute("UPDATE organization SET name = 'Restored ' || name WHERE is_payer")
+        with job(product.url) as other:
+            other.execute("UPDATE organization SET name = 'Lost ' || name WHERE is_payer")
         copy.rename(path)
         tab.run()
         choices = next(e.selectbox for e in tab.elements if "Payer" in e.selectbox.label)

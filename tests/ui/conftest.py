@@ -1,16 +1,20 @@
-"""A browser tab per test, at the running product."""
+"""A browser tab at the running product."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.ui.desk import Desk
 
+expect.set_options(timeout=15_000)  # tests beside it may keep both cores busy
 
-@pytest.fixture
-def desk(browser: Browser, server: str) -> Iterator[Desk]:
-    """A tab of its own cookies, not yet signed in, as large as a small laptop's screen."""
+
+@contextmanager
+def _tab(browser: Browser, server: str) -> Iterator[Desk]:
+    """A tab of its own cookies, as large as a small laptop's screen."""
     context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="en-US")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     yield Desk(context.new_page(), server)
@@ -18,8 +22,29 @@ def desk(browser: Browser, server: str) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def analyst_desk(desk: Desk) -> Desk:
-    """A tab that is signed in as the demo's analyst."""
-    desk.sign_in("Analyst")
-    desk.settle()
-    return desk
+def desk(browser: Browser, server: str) -> Iterator[Desk]:
+    """A tab that nobody has used yet, not signed in."""
+    with _tab(browser, server) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def _analysts_tab(browser: Browser, server: str) -> Iterator[Desk]:
+    with _tab(browser, server) as tab:
+        yield tab
+
+
+@pytest.fixture
+def analyst_desk(_analysts_tab: Desk) -> Iterator[Desk]:
+    """A tab that is signed in as the demo's analyst. The tests of a module use it one after the
+    other: a new one compiles the page's code once more, which takes four times as long."""
+    page = _analysts_tab.page
+    whoever = page.context.request.get(_analysts_tab.address, max_redirects=0)
+    if whoever.status != httpx.codes.OK:
+        _analysts_tab.sign_in("Analyst")
+        _analysts_tab.settle()
+    yield _analysts_tab
+    for other in page.context.pages[1:]:
+        other.close()
+    page.emulate_media(media="null", color_scheme="null")
+    page.goto("about:blank")  # ends what the test has chosen, ticked and opened

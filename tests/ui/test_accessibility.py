@@ -1,11 +1,11 @@
 """axe-core finds nothing serious on any page, light and dark, and the main path needs no mouse."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from synchist.entities import BILLS
 from synchist.ui.places import SCRIPTS
@@ -33,17 +33,6 @@ STREAMLIT = {
 PAGES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 ADDRESSES = {"overview": "/", "record": "/record?entity=bills&id=12"}
 """Those of the pages whose address is not their name."""
-
-
-@pytest.fixture(scope="module")
-def tab(browser: Browser, server: str) -> Iterator[Desk]:
-    """One tab for all pages, signed in once."""
-    context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="en-US")
-    desk = Desk(context.new_page(), server)
-    desk.sign_in("Analyst")
-    desk.settle()
-    yield desk
-    context.close()
 
 
 def serious(desk: Desk) -> list[str]:
@@ -75,10 +64,10 @@ def is_streamlits(desk: Desk, scheme: str, rule: str, node: dict[str, Any]) -> b
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_has_a_serious_violation(tab: Desk, page: str) -> None:
+def test_no_page_has_a_serious_violation(analyst_desk: Desk, page: str) -> None:
     """Every page there is, also one that is made later."""
-    tab.open(ADDRESSES.get(page, f"/{page}"))
-    assert serious(tab) == []
+    analyst_desk.open(ADDRESSES.get(page, f"/{page}"))
+    assert serious(analyst_desk) == []
 
 
 def test_nor_has_the_sign_in_page(desk: Desk) -> None:
@@ -109,10 +98,10 @@ def _lock_date(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("opened", [_more, _drawer, _retry, _lock_date])
-def test_nor_has_what_opens_on_a_page(tab: Desk, opened: Callable[[Desk], None]) -> None:
-    opened(tab)
-    tab.settle()
-    assert serious(tab) == []
+def test_nor_has_what_opens_on_a_page(analyst_desk: Desk, opened: Callable[[Desk], None]) -> None:
+    opened(analyst_desk)
+    analyst_desk.settle()
+    assert serious(analyst_desk) == []
 
 
 # ---------------------------------------------------------------- keyboard

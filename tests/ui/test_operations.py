@@ -67,9 +67,8 @@ def test_a_receipt_follows_its_records_without_a_reload(analyst_desk: Desk, stag
         assert part in said
 
 
-def test_a_receipt_is_its_owners_until_it_is_put_away(
-    analyst_desk: Desk, stage: Stage, desk: Desk
-) -> None:
+def test_a_receipt_is_its_owners_until_it_is_put_away(analyst_desk: Desk, stage: Stage) -> None:
+    desk = analyst_desk
     records = stage.failed(INVOICES, 2)
     receipt = "2 invoices moved to Pending"
     send_back(desk, records)
@@ -89,10 +88,10 @@ def test_a_receipt_is_its_owners_until_it_is_put_away(
     assert "moved to" not in desk.said
 
 
-def test_nobody_else_sees_a_receipt_on_the_lists(
-    analyst_desk: Desk, stage: Stage, desk: Desk
-) -> None:
+def test_nobody_else_sees_a_receipt_on_the_lists(desk: Desk, stage: Stage) -> None:
     records = stage.failed(INVOICES, 3)
+    desk.sign_in("Analyst")
+    desk.settle()
     send_back(desk, records)
     desk.page.context.clear_cookies()
     desk.sign_in("Viewer")
