@@ -11,14 +11,16 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, event, func, select
 
+from benchmarks import servers
 from benchmarks.databases import Database, configured
 from benchmarks.measure import Figure, alone, interleaved, limit, timed
 from synchist import queries
 from synchist.db.engine import reading
 from synchist.db.tables import sync_event
 from synchist.entities import INVOICES
-from synchist.filters import Filters, Window, today
+from synchist.filters import Filters, Window, moment_address, today
 from synchist.statuses import SyncStatus
+from tests.ui.protocol import Tab
 
 COMPLETE = Filters(status=SyncStatus.COMPLETE, window=Window.ALL)
 PAGE, LONG_PAGE = 1_000, 10_000
@@ -32,6 +34,7 @@ def measure(small: Database, large: Database) -> Iterator[Figure]:
     yield from _large_against_small(small, large)
     yield from _within_reach(large)
     yield from _as_of(large)
+    yield from _page_as_of(large)
 
 
 def _page(connection: Connection, rows: int) -> pd.DataFrame:
@@ -103,15 +106,28 @@ def _as_of(database: Database) -> Iterator[Figure]:
                 yield pair.at_most(3, f"{part}, {what}", database.where, "the same of now")
 
 
+def _page_as_of(database: Database) -> Iterator[Figure]:
+    """One run of the page, with nobody else at the server."""
+    with configured(database), reading() as connection:
+        last = connection.scalar(select(func.max(sync_event.c.at)))
+    if last is None:
+        return
+    with servers.product(database) as server, Tab(server, "invoices", "analyst") as now:
+        for days in (1, 30):
+            moment = moment_address(last - timedelta(days=days))
+            with Tab(server, "invoices", "analyst", query=f"invoices_as_of={moment}") as then:
+                pair = interleaved(timed(then.run), timed(now.run))
+                what = f"whole page, Failed as of {days} days before the last event"
+                yield pair.at_most(3, what, database.where, "the same of now")
+
+
 def _rows(connection: Connection, filters: Filters) -> None:
     queries.load(connection, INVOICES, filters, PAGE)
 
 
 def _numbers(connection: Connection, filters: Filters) -> None:
     """What stands above the grid."""
-    queries.total(connection, INVOICES, filters)
-    queries.other_statuses(connection, INVOICES, filters)
-    queries.outside_window(connection, INVOICES, filters)
+    queries.counts(connection, INVOICES, filters)
 
 
 def _within_reach(database: Database) -> Iterator[Figure]:

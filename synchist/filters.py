@@ -269,7 +269,7 @@ class Filters:
     @property
     def looks_at_names(self) -> bool:
         """Whether the SQL refers to names of organizations or connections."""
-        return bool(self.party or self.billing or self.connection or self.stuck)
+        return bool(self.party or self.billing or self.connection or self.waits)
 
     @property
     def stuck(self) -> str | None:
@@ -312,8 +312,17 @@ class Filters:
             at >= start_of(end + timedelta(days=1)) if end else None,
         )
 
-    def beyond_status_and_window(self, entity: Entity) -> list[ColumnElement[bool]]:
-        """Everything but status and dates as SQL: search and the filters under More."""
+    def beyond_status_and_window(
+        self, entity: Entity, *, every_status: bool = False
+    ) -> list[ColumnElement[bool]]:
+        """Everything but status and dates as SQL: search and the filters under More. With
+        `every_status` the records of each are narrowed as under their own status."""
+        if every_status:
+            others = (replace(self, status=one) for one in SyncStatus if one is not self.status)
+            return [
+                *self.beyond_status_and_window(entity),
+                *(each for other in others for each in other._of_one_status(entity)),
+            ]
         conditions: list[ColumnElement[bool]] = []
         for column, value in (
             (entity.party_name, self.party),
@@ -323,11 +332,8 @@ class Filters:
         ):
             if value is not None:
                 conditions.append(column == value)
-        if self.stuck and entity.waits is not None:
-            # Records of other statuses wait for nothing: where they are counted too, all count.
-            is_pending = entity.rows.c.sync_status == int(SyncStatus.PENDING)
-            conditions.append(or_(~is_pending, entity.waits == self.stuck))
         conditions += self._of_the_close(entity)
+        conditions += self._of_one_status(entity)
         if self.cause or self.problem:
             conditions.append(entity.rows.c.problem_id.in_(self._problems()))
         if self.age is not None:
@@ -348,8 +354,7 @@ class Filters:
         return conditions
 
     def _of_the_close(self, entity: Entity) -> list[ColumnElement[bool]]:
-        """What the close of a month tells apart. As with reasons to wait, records of other statuses
-        count where they are counted too."""
+        """What the close of a month tells apart."""
         of = entity.rows.c
         conditions: list[ColumnElement[bool]] = []
         if self.unlinked:
@@ -360,6 +365,16 @@ class Filters:
             first = first_of_month(self.month)
             following = (first + timedelta(days=31)).replace(day=1)
             conditions += [of.accounting_date >= first, of.accounting_date < following]
+        return conditions
+
+    def _of_one_status(self, entity: Entity) -> list[ColumnElement[bool]]:
+        """What is asked of the records of one status alone: where others are counted too, all of
+        them count."""
+        of = entity.rows.c
+        conditions: list[ColumnElement[bool]] = []
+        if self.stuck and entity.waits is not None:
+            is_pending = of.sync_status == int(SyncStatus.PENDING)
+            conditions.append(or_(~is_pending, entity.waits == self.stuck))
         if self.tried:
             never = of.sync_at.is_(None)
             is_pending = of.sync_status == int(SyncStatus.PENDING)

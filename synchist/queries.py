@@ -7,10 +7,10 @@ people see, for the grid and for Excel alike. Filters with `as_of` read the past
 `Filters.of` for the records that they are about.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,9 +18,12 @@ import pandas as pd
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Select,
     UnaryExpression,
+    case,
     func,
+    literal_column,
     select,
     type_coerce,
 )
@@ -39,15 +42,15 @@ from synchist.filters import (
     NO_CONNECTION,
     NO_DATE,
     Filters,
+    Window,
     happened_since,
     month_of,
-    start_of,
     today,
 )
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
-MOST_RECENT = 50_000
+MOST_RECENT = 200_000
 """Events since a past moment up to which it may be counted from the present."""
 
 RECENT_PAYS = 4
@@ -102,161 +105,189 @@ def _select(entity: Entity, filters: Filters, *columns: ColumnElement[Any]) -> S
     return select(*columns).select_from(source)
 
 
-Conditions: TypeAlias = Callable[[Entity], Iterable[ColumnElement[bool]]]
-"""What is asked of an entity's records, of now or of the past."""
-
-Groups: TypeAlias = Counter[tuple[int, str]]
-"""A number for each sync status and currency."""
+# ---------------------------------------------------------------- numbers
 
 
-def _grouped(
+class Side(IntEnum):
+    """Where a record lies, seen from the date range."""
+
+    BEFORE = -1
+    WITHIN = 0
+    AFTER = 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What stands above a list: what matches; the same search under each other status, as that
+    status's link would show it; and what lies before and after the date range."""
+
+    total: Total
+    others: Mapping[SyncStatus, Total]
+    outside: tuple[Total, Total]
+
+
+Sums: TypeAlias = dict[tuple[SyncStatus, Side], dict[str, tuple[int, int]]]
+"""Number and amount of each currency, by status and side."""
+
+
+def _sums(
     connection: Connection,
     entity: Entity,
     filters: Filters,
     conditions: Iterable[ColumnElement[bool]],
-) -> tuple[Groups, Groups]:
-    """Counts and sums of what fulfils the conditions."""
+    side: Side | ColumnElement[int] = Side.WITHIN,
+) -> Iterator[tuple[SyncStatus, Side, str, int, int]]:
+    """Counts and amounts of what fulfils the conditions, by status, side and currency."""
     of = entity.rows.c
+    fixed, more = (side, ()) if isinstance(side, Side) else (None, (side,))
+    groups = (of.sync_status, of.currency, *more)
     rows = connection.execute(
-        _select(entity, filters, of.sync_status, of.currency, func.count(), func.sum(of.amount))
+        _select(entity, filters, func.count(), func.sum(of.amount), *groups)
         .where(*conditions)
-        .group_by(of.sync_status, of.currency)
+        .group_by(*groups)
     )
-    counts, sums_of = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
-    for status, currency, count, amount in rows:
-        counts[status, currency], sums_of[status, currency] = count, int(amount)
-    return counts, sums_of
+    for count, amount, status, currency, *on in rows:
+        yield (
+            SyncStatus(status),
+            Side(*on) if fixed is None else fixed,
+            currency,
+            count,
+            int(amount),
+        )
 
 
-def _totals(
-    connection: Connection,
-    entity: Entity,
-    filters: Filters,
-    conditions: Conditions,
-    *,
-    every_status: bool = False,
-) -> dict[SyncStatus, Total]:
-    """Totals by sync status of what has the filters' status, or any, and fulfils the conditions,
-    now or as it stood."""
-    then = filters.of(entity)
+def _add(into: Sums, status: SyncStatus, side: Side, currency: str, count: int, sum_: int) -> None:
+    held = into.setdefault((status, side), {})
+    before = held.get(currency, (0, 0))
+    held[currency] = before[0] + count, before[1] + sum_
 
-    def of_status(of: Entity) -> list[ColumnElement[bool]]:
-        return [*conditions(of), *([] if every_status else [filters.of_status(of)])]
 
-    if then.as_of and _is_recent(connection, then, filters):
-        counts, sums_of = _grouped(connection, entity, filters, of_status(entity))
-        _take_back(connection, entity, then, filters, conditions, counts, sums_of)
-    else:
-        counts, sums_of = _grouped(connection, then, filters, of_status(then))
-    found: dict[SyncStatus, Total] = {}
-    for (status, currency), count in sorted(counts.items()):
-        if count and (every_status or status == filters.status):
-            before = found.get(SyncStatus(status), Total())
-            amount = sums_of[status, currency]
-            found[SyncStatus(status)] = Total(
-                before.count + count, {**before.by_currency, currency: amount}
-            )
+def _total(sums_of: Sums, status: SyncStatus, side: Side = Side.WITHIN) -> Total:
+    held = {key: one for key, one in sums_of.get((status, side), {}).items() if one[0]}
+    return Total(
+        sum(count for count, _ in held.values()), {key: one[1] for key, one in held.items()}
+    )
+
+
+def _of_now(connection: Connection, entity: Entity, filters: Filters) -> Sums:
+    """The numbers of a list of now, part by part, as the indexes have them."""
+    found: Sums = {}
+    for status in SyncStatus:
+        conditions = replace(filters, status=status).conditions(entity)
+        for part in _sums(connection, entity, filters, conditions):
+            _add(found, *part)
+    beyond = [filters.of_status(entity), *filters.beyond_status_and_window(entity)]
+    outside = filters.outside_window(entity.rows.c.outcome_at)
+    for side, condition in zip((Side.BEFORE, Side.AFTER), outside, strict=True):
+        if condition is not None:
+            for part in _sums(connection, entity, filters, [*beyond, condition], side):
+                _add(found, *part)
     return found
 
 
-def _take_back(
-    connection: Connection,
-    entity: Entity,
-    then: Entity,
-    filters: Filters,
-    conditions: Conditions,
-    *numbers_of: Groups,
-) -> None:
-    """Turn the numbers of the present into those of the past: what has changed since counts as it
-    was, and all else stands as it stood."""
-    changed = set(connection.scalars(select(sync_event.c.record_id).where(*_since(then))))
-    ids = among(connection, list(changed))
-    counts, sums_of = numbers_of
-    for of, sign in ((then, 1), (entity, -1)):
-        # Neither of one status nor grouped: SQLite would begin with the status, not with the ids.
-        rows = connection.execute(
-            _select(of, filters, of.rows.c.sync_status, of.rows.c.currency, of.rows.c.amount).where(
-                *conditions(of), of.rows.c.id.in_(ids)
-            )
-        )
-        for status, currency, amount in rows:
-            counts[status, currency] += sign
-            sums_of[status, currency] += sign * amount
-
-
-def _since(then: Entity) -> list[ColumnElement[bool]]:
-    """Events that happened after the moment; with every status, as the index has it before it."""
-    event = sync_event.c
-    return [
-        event.entity == then.key,
-        event.sync_status.in_([int(status) for status in SyncStatus]),
-        event.at > then.as_of,
-    ]
-
-
-def _is_recent(connection: Connection, then: Entity, filters: Filters) -> bool:
-    """Whether far less has happened after the moment than there is to look through before it."""
-    event = sync_event.c
-    start, _ = filters.days()
-    before = [
-        event.entity == then.key,
-        event.sync_status == int(filters.status),
-        event.at <= then.as_of,
-        *([event.at >= start_of(start)] if start else []),
-    ]
-    numbers_of = [
-        connection.scalar(
-            select(func.count()).select_from(
-                select(event.at).where(*which).limit(MOST_RECENT * times).subquery()
-            )
-        )
-        or 0
-        for which, times in ((_since(then), 1), (before, RECENT_PAYS))
-    ]
-    return numbers_of[0] * RECENT_PAYS < numbers_of[1]
+def counts(connection: Connection, entity: Entity, filters: Filters) -> Counts:
+    """Everything that stands above a list, of now or of the past."""
+    of = _of_then if filters.as_of else _of_now
+    found = of(connection, entity, filters)
+    status = filters.status
+    return Counts(
+        _total(found, status),
+        {other: _total(found, other) for other in SyncStatus if other is not status},
+        (_total(found, status, Side.BEFORE), _total(found, status, Side.AFTER)),
+    )
 
 
 def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
     """Number and sums of everything that matches the filters."""
-
-    def conditions(of: Entity) -> list[ColumnElement[bool]]:
-        return [*filters.in_window(of), *filters.beyond_status_and_window(of)]
-
-    return _totals(connection, entity, filters, conditions).get(filters.status, Total())
-
-
-def other_statuses(
-    connection: Connection, entity: Entity, filters: Filters
-) -> dict[SyncStatus, Total]:
-    """The same search under each other status: as that status's link would show it."""
-    others = (replace(filters, status=status) for status in SyncStatus if status != filters.status)
-    return {other.status: total(connection, entity, other) for other in others}
-
-
-def outside_window(connection: Connection, entity: Entity, filters: Filters) -> tuple[Total, Total]:
-    """What the same filters find before the first and after the last day of the date range."""
-
-    def beyond(side: int) -> Conditions:
-        return lambda of: [
-            *filters.beyond_status_and_window(of),
-            *(
-                part
-                for part in [filters.outside_window(of.rows.c.outcome_at)[side]]
-                if part is not None
-            ),
-        ]
-
-    sides = []
-    for side, day in enumerate(filters.days()):
-        found = _totals(connection, entity, filters, beyond(side)) if day else {}
-        sides.append(found.get(filters.status, Total()))
-    return sides[0], sides[1]
+    if filters.as_of:
+        return counts(connection, entity, filters).total
+    found: Sums = {}
+    for part in _sums(connection, entity, filters, filters.conditions(entity)):
+        _add(found, *part)
+    return _total(found, filters.status)
 
 
 def everywhere(connection: Connection, entity: Entity, filters: Filters) -> dict[SyncStatus, Total]:
     """What the same search finds under every status and over all dates."""
-    conditions = filters.beyond_status_and_window
-    return _totals(connection, entity, filters, conditions, every_status=True)
+    found = counts(connection, entity, replace(filters, window=Window.ALL))
+    totals = {filters.status: found.total, **found.others}
+    return {status: totals[status] for status in SyncStatus if totals[status].count}
+
+
+# ---------------------------------------------------------------- numbers of the past
+
+
+def _on(side: Side) -> ColumnElement[int]:
+    """A side as SQL. Written out, so that PostgreSQL sees that what is selected is what is grouped
+    by."""
+    return literal_column(str(int(side)), Integer)
+
+
+def _side(entity: Entity, filters: Filters) -> ColumnElement[int]:
+    """Where a record of any status lies; Pending ones have no date."""
+    of = entity.rows.c
+    dated = replace(filters, status=SyncStatus.FAILED)
+    outside = zip((Side.BEFORE, Side.AFTER), dated.outside_window(of.outcome_at), strict=True)
+    sides = [(condition, _on(side)) for side, condition in outside if condition is not None]
+    is_pending = of.sync_status == literal_column(str(int(SyncStatus.PENDING)))
+    return case((is_pending, _on(Side.WITHIN)), *sides, else_=_on(Side.WITHIN))
+
+
+def _of_then(connection: Connection, entity: Entity, filters: Filters) -> Sums:
+    """The numbers of a list of the past. Where far less has happened since than before, what has
+    changed since counts as it was, and all else as it stands."""
+    then = filters.of(entity)
+
+    def conditions(of: Entity) -> list[ColumnElement[bool]]:
+        return filters.beyond_status_and_window(of, every_status=True)
+
+    found: Sums = {}
+    if not _is_recent(connection, then):
+        for part in _sums(connection, then, filters, conditions(then), _side(then, filters)):
+            _add(found, *part)
+        return found
+    found = _of_now(connection, entity, filters)
+    changed = set(connection.scalars(select(sync_event.c.record_id).where(*_since(then))))
+    ids = among(connection, list(changed))
+    for of, sign in ((then, 1), (entity, -1)):
+        # Neither of one status nor grouped: SQLite would begin with the status, not with the ids.
+        its = of.rows.c
+        rows = connection.execute(
+            _select(of, filters, its.sync_status, _side(of, filters), its.currency, its.amount)
+            .where(*conditions(of))
+            .where(its.id.in_(ids))
+        )
+        for status, side, currency, amount in rows:
+            _add(found, SyncStatus(status), Side(side), currency, sign, sign * amount)
+    return found
+
+
+def _since(then: Entity) -> list[ColumnElement[bool]]:
+    """Events that happened after the moment; with every status, as the index has it before it."""
+    return [*_events(then), sync_event.c.at > then.as_of]
+
+
+def _events(then: Entity) -> list[ColumnElement[bool]]:
+    event = sync_event.c
+    every = [int(status) for status in SyncStatus]
+    return [event.entity == then.key, event.sync_status.in_(every)]
+
+
+def _is_recent(connection: Connection, then: Entity) -> bool:
+    """Whether far less has happened after the moment than there is to look through before it."""
+
+    def reached(limit: int, *which: ColumnElement[bool]) -> int:
+        some = select(sync_event.c.at).where(*which).limit(limit).subquery()
+        return connection.scalar(select(func.count()).select_from(some)) or 0
+
+    since = reached(MOST_RECENT, *_since(then))
+    pays = since * RECENT_PAYS
+    return since < MOST_RECENT and pays == reached(
+        pays, *_events(then), sync_event.c.at <= then.as_of
+    )
+
+
+# ---------------------------------------------------------------- rows
 
 
 def _order(entity: Entity, filters: Filters) -> tuple[ColumnElement[Any], ...]:
@@ -304,7 +335,7 @@ def _past_page(
         rows = connection.execute(page.add_columns(entity.rows.c.outcome_at)).all()
         if since is None or (len(rows) == limit and rows[-1].outcome_at >= since):
             return [row.id for row in rows]
-        reach *= 4
+        reach *= 16
 
 
 def _newest(

@@ -163,7 +163,9 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
                 key: (one.version, one.currency, one.amount) for key, one in ticked.items()
             } == {row.Index: (row.version, row.currency, row.amount) for row in frame.itertuples()}
 
-            others = queries.other_statuses(connection, entity, filters)
+            numbers = queries.counts(connection, entity, filters)
+            assert numbers.total == expected
+            others = numbers.others
             assert set(others) == set(SyncStatus) - {filters.status}
             for status, other in others.items():
                 shown = queries.load(connection, entity, replace(filters, status=status))
@@ -177,7 +179,7 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
             for beyond, limit in ((older, start), (newer, end)):
                 shown = queries.load(connection, entity, beyond) if limit else frame.iloc[:0]
                 outside.append(Total(len(shown), sums(shown)))
-            assert queries.outside_window(connection, entity, filters) == tuple(outside), filters
+            assert numbers.outside == tuple(outside), filters
 
             anywhere = queries.everywhere(connection, entity, filters)
             for status in SyncStatus:
@@ -224,7 +226,7 @@ def test_what_lies_outside_the_date_range(database: Database, world: World) -> N
     }
     with reading() as connection:
         for entity, (filters, outside) in product(ENTITIES, expected.items()):
-            assert queries.outside_window(connection, entity, filters) == outside
+            assert queries.counts(connection, entity, filters).outside == outside
 
 
 def test_pending_ignores_the_dates(database: Database, world: World) -> None:

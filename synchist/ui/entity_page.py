@@ -16,7 +16,7 @@ from synchist.accounts import Actor
 from synchist.db.engine import DatabaseUnavailable
 from synchist.entities import Entity
 from synchist.filters import Filters, Window, readable
-from synchist.queries import Ticked, Total
+from synchist.queries import Counts, Ticked, Total
 from synchist.roles import Role
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
@@ -37,12 +37,12 @@ PAGE_SIZES = (100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A page of the list. `total` counts all that matches, once, in the same state of the database:
-    of a million records that takes longer than to load the page."""
+    """A page of the list. `counts` counts all that matches, once, in the same state of the
+    database: of a million records that takes longer than to load the page."""
 
     actor: Actor
     frame: pd.DataFrame
-    total: Callable[[], Total]
+    counts: Callable[[], Counts]
 
 
 def show(entity: Entity) -> None:
@@ -60,7 +60,7 @@ def show(entity: Entity) -> None:
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
         place = _place(entity)
         frame = _page(connection, entity, filters, place)
-        loaded = Loaded(actor, frame, cache(lambda: queries.total(connection, entity, filters)))
+        loaded = Loaded(actor, frame, cache(lambda: queries.counts(connection, entity, filters)))
         arrives_selected = filter_bar.arrives_selected(entity)
         if filters.as_of is None:
             selection.keep_valid(entity, filters, frame)
@@ -71,9 +71,9 @@ def show(entity: Entity) -> None:
         )
         with body:
             _list(connection, entity, filters, loaded)
-        _headline(headline, connection, entity, filters, loaded.total())
+        _headline(headline, entity, filters, loaded.counts())
         with footer:
-            _paging(entity, loaded.total().count, place)
+            _paging(entity, loaded.counts().total.count, place)
     if filters.as_of:
         return
     with receipt:  # last, since it looks into the history of up to 10,000 records
@@ -141,15 +141,9 @@ def _paging(entity: Entity, count: int, place: tuple[int, int]) -> None:
 # ---------------------------------------------------------------- above the grid
 
 
-def _headline(
-    place: DeltaGenerator,
-    connection: Connection,
-    entity: Entity,
-    filters: Filters,
-    total: Total,
-) -> None:
+def _headline(place: DeltaGenerator, entity: Entity, filters: Filters, counts: Counts) -> None:
     """Number and sum of what matches, and where the rest is."""
-    others = queries.other_statuses(connection, entity, filters)
+    total, others = counts.total, counts.others
     with place.container(horizontal=True, vertical_alignment="center", gap="small"):
         status = filters.status.label.lower()
         noun = entity.singular if total.count == 1 else entity.plural
@@ -159,12 +153,11 @@ def _headline(
             if other in others:
                 words = f"{others[other].count:,} {other.label}"
                 link(entity, replace(filters, status=other), words)
-        _outside(connection, entity, filters)
+        _outside(entity, filters, counts.outside)
 
 
-def _outside(connection: Connection, entity: Entity, filters: Filters) -> None:
+def _outside(entity: Entity, filters: Filters, outside: tuple[Total, Total]) -> None:
     """What the date range leaves out, before and after it."""
-    outside = queries.outside_window(connection, entity, filters)
     start, end = filters.days()
     all_dates = replace(filters, window=Window.ALL)
     for found, side, day in zip(outside, ("before", "after"), (start, end), strict=True):
@@ -272,9 +265,9 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
                 on_click=st.session_state.update,
                 args=({key(entity, "open_record"): next(iter(chosen))},),
             )
-        if chosen and in_view == rows and loaded.total().count > rows:
+        if chosen and in_view == rows and loaded.counts().total.count > rows:
             st.button(
-                f":blue[Select all {loaded.total().count:,} that match]",
+                f":blue[Select all {loaded.counts().total.count:,} that match]",
                 type="tertiary",
                 on_click=_select_all_that_match,
                 args=(entity, filters),

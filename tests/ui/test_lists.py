@@ -360,7 +360,7 @@ def test_a_list_as_of_a_past_moment(analyst_desk: Desk, served: str) -> None:
     filters = Filters(window=Window.ALL, as_of=moment.astimezone(UTC))
     with configured(served), reading() as connection:
         frame = queries.load(connection, INVOICES, filters)
-        others = queries.other_statuses(connection, INVOICES, filters)
+        others = queries.counts(connection, INVOICES, filters).others
     assert desk.matching == len(frame) > 0
     assert f"{others[SyncStatus.PENDING].count:,} Pending" in desk.said
     number = desk.column("Number")
