@@ -21,7 +21,7 @@ from synchist.db.types import moment_text, utc_now
 from synchist.entities import BILL_PAYMENTS, ENTITIES, INVOICES, Entity, as_of
 from synchist.export import workbook
 from synchist.filters import Filters, Window, moment_words, today
-from synchist.queries import Past, Total
+from synchist.queries import Counts, Past
 from synchist.settings import settings
 from synchist.status_changes import Change, undo
 from synchist.statuses import SyncStatus
@@ -100,7 +100,12 @@ class Copy:
 
     moment: datetime
     rows: Mapping[str, Mapping[int, Mapping[Any, Any]]]
-    lists: list[tuple[Entity, Filters, pd.DataFrame, Total]]
+    lists: list[tuple[Entity, Filters, pd.DataFrame, Counts]]
+
+
+def counts(entity: Entity, filters: Filters) -> Counts:
+    with reading() as connection:
+        return queries.counts(connection, entity, filters)
 
 
 def copied(chance: Random) -> Copy:
@@ -109,7 +114,7 @@ def copied(chance: Random) -> Copy:
     for entity in ENTITIES:
         for _ in range(5):
             filters = past_filters(entity, chance)
-            lists.append((entity, filters, load(entity, filters), total(entity, filters)))
+            lists.append((entity, filters, load(entity, filters), counts(entity, filters)))
     return Copy(now(), {entity.key: rows(entity) for entity in ENTITIES}, lists)
 
 
@@ -182,10 +187,10 @@ def test_a_past_moment_is_a_copy_taken_then(database: Database, world: World, se
         for entity in ENTITIES:
             then = rows_as_of(entity, copy.moment)
             assert then == copy.rows[entity.key]
-        for entity, filters, frame, number in copy.lists:
+        for entity, filters, frame, its_counts in copy.lists:
             then_too = replace(filters, as_of=copy.moment)
             same(load(entity, then_too), frame)
-            assert total(entity, then_too) == number
+            assert counts(entity, then_too) == its_counts
 
 
 def test_the_newest_are_found_however_far_back(
