@@ -562,18 +562,26 @@ def parse_moment(text: str) -> datetime | None:
         return None
 
 
-def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters:
-    """The moment to look back to; what is wrong with it is corrected and said."""
+def past_moment(text: str, corrections: list[str]) -> datetime | None:
+    """The moment to look back to, in UTC, or None for now; what is wrong with it is corrected and
+    said."""
     moment = parse_moment(text)
     if moment is None:
         corrections.append("The moment in the address could not be read; showing now.")
-        return filters
+        return None
     if moment > utc_now():
         corrections.append("The moment in the address is still to come; showing now.")
-        return filters
+        return None
     if moment < start_of(EARLIEST_PAST):
-        moment = start_of(EARLIEST_PAST)
         corrections.append(f"No moment before {readable(EARLIEST_PAST)} can be looked back to.")
+        return start_of(EARLIEST_PAST)
+    return moment
+
+
+def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters:
+    moment = past_moment(text, corrections)
+    if moment is None:
+        return filters
     if filters.stuck or filters.blocked:
         corrections.append("What a record waited for is not known of the past; showing all.")
     return replace(filters, as_of=moment, waits=None, blocked=False)

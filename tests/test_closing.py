@@ -30,6 +30,7 @@ from synchist.closing.signing import (
 from synchist.closing.state import (
     BLOCKING,
     Close,
+    Held,
     Kind,
     Month,
     Standing,
@@ -39,6 +40,7 @@ from synchist.closing.state import (
     load_close,
     load_month,
     load_progress,
+    together,
 )
 from synchist.closing.workbook import workbook
 from synchist.db.engine import database as engine_of
@@ -47,6 +49,7 @@ from synchist.db.tables import access_event, period_close, period_close_record
 from synchist.db.types import moment_text, utc_now
 from synchist.entities import BILLS, ENTITIES, INVOICE_PAYMENTS, INVOICES, Entity
 from synchist.filters import parse, readable, readable_moment, start_of, today
+from synchist.queries import Total
 from synchist.roles import Role
 from tests.changes import COMPLETE, OPERATOR, PENDING, attempt, move, run, sets, ticked, to
 from tests.conftest import POSTGRESQL, Database, sign_in
@@ -191,6 +194,14 @@ def test_a_number_leads_to_exactly_its_records(
 
 
 # ---------------------------------------------------------------- then and now
+
+
+def test_the_oldest_is_told_of_each_currency() -> None:
+    usd = Held(Total(1, {"USD": 100}), {"USD": 1}, {"USD": noon(9)})
+    parts = [usd, *(Held(Total(1, {"CAD": 5}), {"CAD": 1}, {"CAD": noon(day)}) for day in (3, 4))]
+    both = together(parts)
+    assert (both.counts, both.created) == ({"USD": 1, "CAD": 2}, {"USD": noon(9), "CAD": noon(4)})
+    assert both.oldest == noon(9)
 
 
 def test_as_of_now_is_the_present(database: Database, world: World, unit: Unit) -> None:
@@ -547,8 +558,8 @@ LATER = {
         "Sync job of QuickBooks US",
         [
             "Sync status from Failed to Complete",
-            "Reference from none to QB-1",
-            "Synced amount from none to 1,234.50 USD",
+            "Reference: QB-1",
+            "Synced amount: 1,234.50 USD",
         ],
     ),
     "the TMS amount": (
@@ -585,7 +596,7 @@ LATER = {
         lambda e, r: sets(e, r, {"accounting_date": None}),
         How.LEFT,
         "TMS",
-        ["Accounting date from {day} to none"],
+        ["Accounting date: no longer {day}"],
     ),
     "the connection": (
         lambda e, r: sets(e, r, {"connection_id": 2}),
@@ -633,7 +644,7 @@ def test_a_person_who_moves_a_record_is_named(
     assert found.what == "Failed to Complete (Already in the accounting system)"
     assert found.changes == (
         "Sync status from Failed to Complete",
-        "Closed because from none to Already in the accounting system",
+        "Closed because: Already in the accounting system",
     )
     assert found.operation_id
 

@@ -209,16 +209,22 @@ def _changes(names: _Names, before: Any, row: Any) -> list[str]:
         status = SyncStatus(row.sync_status).label
         return [f"Created with {money(row.amount, row.currency)}, {status}"]
     return [
-        f"{label} from {_worded(names, column, before)} to {_worded(names, column, row)}"
+        f"{label}{_from_to(_worded(names, column, before), _worded(names, column, row))}"
         for column, label in _LABELS.items()
         if getattr(before, column) != getattr(row, column)
     ]
 
 
+def _from_to(before: str, now: str) -> str:
+    if not before:
+        return f": {now}"
+    return f" from {before} to {now}" if now else f": no longer {before}"
+
+
 def _worded(names: _Names, column: str, row: Any) -> str:
     value = getattr(row, column)
     if value is None:
-        return "none"
+        return ""
     if column.endswith("_id"):
         return names.of(column, value)
     words: Mapping[str, Callable[[], str]] = {

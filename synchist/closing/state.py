@@ -7,7 +7,7 @@ transaction (`accounts.viewing`), so that all numbers come from one state of the
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -30,7 +30,6 @@ from synchist.db.tables import TRACKED, organization, period_close, period_reope
 from synchist.db.tables import connection as connection_table
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.filters import (
-    EARLIEST,
     NO_CONNECTION,
     NO_DATE,
     Attempted,
@@ -42,7 +41,6 @@ from synchist.filters import (
     today,
 )
 from synchist.queries import Total, added
-from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
 
 Columns = ReadOnlyColumnCollection[str, Any]
@@ -163,16 +161,6 @@ def month_to_close(day: date | None = None) -> date:
     return month_before(day) if day.day <= CLOSING_DAYS else first_of(day)
 
 
-def moment_of(text: str) -> datetime:
-    """A moment in business time, 2026-10-31T17:00, in UTC. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=settings().zone)
-    if not EARLIEST.year <= moment.year < 9999:
-        raise ValueError(text)
-    return moment.astimezone(UTC)
-
-
 def named(month: date) -> str:
     """A month as people read it: October 2026."""
     return f"{month:%B %Y}"
@@ -260,22 +248,28 @@ def _touched(entity: Entity, since: datetime) -> Select[int]:
 
 @dataclass(frozen=True)
 class Held:
-    """How many records of one kind, their TMS amounts, since when the oldest of them is there (its
-    creation, UTC), and how many there are of each currency."""
+    """How many records of one kind and their TMS amounts; of each currency, how many there are and
+    when the oldest of them was created (UTC)."""
 
     total: Total = field(default_factory=Total)
-    oldest: datetime | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    created: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest of all currencies was created."""
+        return min(self.created.values(), default=None)
 
 
 def together(parts: Iterable[Held]) -> Held:
     """The sum of what is held, currency by currency."""
     found = list(parts)
-    counts = Counter[str]()
+    counts, created = Counter[str](), dict[str, datetime]()
     for one in found:
         counts.update(one.counts)
-    oldest = min((one.oldest for one in found if one.oldest), default=None)
-    return Held(added(one.total for one in found), oldest, dict(counts))
+        for currency, at in one.created.items():
+            created[currency] = min(at, created.get(currency, at))
+    return Held(added(one.total for one in found), dict(counts), created)
 
 
 @dataclass(frozen=True)
@@ -414,7 +408,7 @@ def load_month(
 def _add(into: dict[tuple[str, Kind], Held], entity: Entity, row: Any) -> None:
     key = (entity.key, Kind(row.kind))
     total = Total(row.count, {row.currency: int(row.amount)})
-    one = Held(total, row.oldest, {row.currency: row.count})
+    one = Held(total, {row.currency: row.count}, {row.currency: row.oldest})
     into[key] = together([into.get(key, Held()), one])
 
 

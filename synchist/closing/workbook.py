@@ -259,7 +259,7 @@ def _of_unit(connection: Connection, one: Standing) -> list[Row]:
                 *(entity.plural, kind.label, "yes" if kind in BLOCKING else None, key[2]),
                 held.counts[key[2]] if held else 0,
                 _amount(amount, key[2]),
-                _moment(held.oldest) if held else None,
+                _moment(held.created[key[2]]) if held else None,
                 (before.count if before else 0) if close else None,
                 _amount(before.amount if before else 0, key[2]) if close else None,
             )

@@ -4,8 +4,8 @@ Made of tables, links and text, not of a grid, so that it prints.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -30,23 +30,24 @@ from synchist.closing.state import (
     held,
     load_month,
     load_progress,
-    moment_of,
     month_to_close,
     named,
     next_month,
 )
 from synchist.entities import ENTITIES
-from synchist.filters import EARLIEST, month_of, readable, readable_moment, today
+from synchist.filters import moment_address, month_of, readable, stood, today
 from synchist.queries import Total
 from synchist.roles import Role
 from synchist.settings import settings
-from synchist.ui import faults, viewer
+from synchist.ui import faults, looking_back, viewer
 from synchist.ui.filter_bar import link
 from synchist.ui.wording import counted, moment, plain
 
 ALL = "All of them"
 MOVES = 30
 """So many changes after the close are listed; the Excel file has all."""
+AS_OF = "close_as_of"
+"""Address parameter: the moment in the past that the page shows."""
 DONE = "close_done"
 """Session key: the sign-off or reopening that the open dialog has carried out."""
 COLORS = {State.OPEN: "orange", State.SIGNED_OFF: "green", State.REOPENED: "red"}
@@ -67,7 +68,9 @@ def show() -> None:
     )
     with bar:
         month = _month(months)
-        as_of = _as_of()
+        as_of, corrections = looking_back.settle(AS_OF)
+        with st.container(width=230):
+            looking_back.field(AS_OF)
     with viewer.reading("look at the close of a month") as (connection, actor):
         found = load_month(connection, month, as_of=as_of)
         with bar:
@@ -76,12 +79,10 @@ def show() -> None:
             _export(actor, month, unit, as_of)
         with top:
             viewer.title_bar(actor, f"Close {named(month)}", _summary(found))
+            for sentence in corrections:
+                st.caption(f":material/info: {plain(sentence)}")
             if as_of:
-                st.warning(
-                    f"**As it stood on {readable_moment(as_of)}**, rebuilt from the history. Empty"
-                    " the field As of to see the present.",
-                    icon=":material/history:",
-                )
+                _past(as_of)
         after = {
             one.unit: changed_after(connection, one.close)
             for one in found.units
@@ -96,7 +97,7 @@ def show() -> None:
         left, right = st.columns([5, 2])
         with left:
             holding = unit.holding if unit else found.holding
-            _blocking(month, unit, holding, linked=as_of is None)
+            _blocking(month, unit, holding, as_of)
             if unit is None and not as_of:
                 _undated(found)
         for one in found.units:
@@ -167,30 +168,20 @@ def _summary(month: Month) -> str:
     return f"{signed:,} of {len(month.units):,} signed off · by accounting date"
 
 
-def _as_of() -> datetime | None:
-    """The past moment that is asked for, or None for the present."""
-    day = st.date_input(
-        "As of",
-        value=None,
-        min_value=EARLIEST,
-        max_value=today(),
-        key="close_as_of",
-        help="The month as it stood at a past moment, in business time. Empty: as it stands now.",
-        width=140,
-        bind="query-params",
-    )
-    if not isinstance(day, date):
-        return None
-    at = st.time_input(
-        "At", value=time(23, 59), key="close_as_of_time", width=110, bind="query-params"
-    )
-    return moment_of(f"{day.isoformat()}T{at:%H:%M:%S}")
+def _past(as_of: datetime) -> None:
+    """The mark of a month that is shown as it stood, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.warning(
+            f"**As it stood {plain(stood(as_of))}.** This is the past: nothing can be signed off.",
+            icon=":material/history:",
+        )
+        st.button("Back to now", on_click=looking_back.back_to_now, args=(AS_OF,))
 
 
 def _export(actor: Actor, month: date, unit: Standing | None, as_of: datetime | None) -> None:
     if Role.HIDE_EXPORT in actor.roles:
         return
-    asked = {"month": month_of(month), **({"as_of": as_of.isoformat()} if as_of else {})}
+    asked = {"month": month_of(month), **({"as_of": moment_address(as_of)} if as_of else {})}
     if unit:
         asked["billing"] = str(unit.unit.billing_organization_id)
         if unit.unit.connection_id is not None:
@@ -217,7 +208,7 @@ def _units(month: Month, after: Mapping[Unit, After]) -> None:
             "Connection": plain(one.connection) or "*none*",
             **{kind.label: _figure(one.held([kind]).total.count) for kind in BLOCKING},
             "Money": one.blocking.total.money or "–",
-            "Oldest": _day(one.blocking.oldest) or "–",
+            "Oldest created": _day(one.blocking.oldest) or "–",
             "State": _badge(one),
             "Changed after": _figure(after[one.unit].count) if one.unit in after else "",
         }
@@ -244,10 +235,10 @@ def _badge(one: Standing) -> str:
     return f":{COLORS[one.state]}-badge[{one.state}]"
 
 
-def _blocking(month: date, unit: Standing | None, holding: Holding, *, linked: bool) -> None:
-    """Each number a link to the list of exactly these records, as far as they are the present."""
+def _blocking(month: date, unit: Standing | None, holding: Holding, as_of: datetime | None) -> None:
+    """Each number a link to the list of exactly these records."""
     total = held(holding, BLOCKING)
-    oldest = f" · the oldest of {_day(total.oldest)}" if total.oldest else ""
+    oldest = f" · the oldest created on {_day(total.oldest)}" if total.oldest else ""
     st.markdown(
         f"**{counted(total.total.count, 'record')} block{'' if total.total.count != 1 else 's'} the"
         f" close**{' · ' + total.total.money if total.total.count else ''}{oldest}"
@@ -268,12 +259,10 @@ def _blocking(month: date, unit: Standing | None, holding: Holding, *, linked: b
                     if not one.total.count:
                         st.caption("–")
                         continue
-                    if (
-                        kind is Kind.COMPLETE or not linked
-                    ):  # no list leaves out those whose amount differs
+                    if kind is Kind.COMPLETE:  # no list leaves out those whose amount differs
                         st.markdown(f"{one.total.count:,}")
                     else:
-                        shown = filters_of(kind, month, billing, books)
+                        shown = replace(filters_of(kind, month, billing, books), as_of=as_of)
                         link(entity, shown, f"**{one.total.count:,}**")
                     st.caption(one.total.money)
 
@@ -412,7 +401,7 @@ def _accepted(one: Standing) -> None:
             "": f"**{kind.label}**" if kind in BLOCKING else kind.label,
             "Records": f"{part.total.count:,}",
             "Money": part.total.money,
-            "Oldest": _day(part.oldest),
+            "Oldest created": _day(part.oldest),
         }
         for kind in Kind
         if (part := one.held([kind])).total.count

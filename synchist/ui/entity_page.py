@@ -213,6 +213,8 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     if filters.as_of:
         with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
             _take_away(entity, filters, loaded)
+        # A line between the buttons and the grid, whose own tools come up above it.
+        st.caption("Nothing can be ticked in the past: click a number to open the record")
     else:
         _toolbar(entity, filters, loaded)
     opened = key(entity, "open_record")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -11,23 +11,20 @@ from synchist.accounts import Actor
 from synchist.entities import Entity
 from synchist.filters import (
     EARLIEST,
-    EARLIEST_PAST,
     Age,
     Attempted,
     Filters,
     WillNotSync,
     Window,
-    moment_address,
     month_before,
     parse,
-    parse_moment,
     readable_moment,
     stood,
     today,
 )
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from synchist.ui import viewer
+from synchist.ui import looking_back, viewer
 from synchist.ui.places import page_of
 from synchist.ui.wording import STATUS_ICONS, plain
 
@@ -111,7 +108,7 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     """Draw the bar and return what it says, corrected where the address was wrong."""
     _forget(entity)
     corrections = _read_address(entity, choices)
-    _settle_moment(entity)
+    looking_back.settle(key(entity, "as_of"))
     bound: dict[str, Any] = {
         "bind": "query-params",
         "on_change": first_page,
@@ -191,17 +188,6 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
     return filters
 
 
-def _settle_moment(entity: Entity) -> None:
-    """Let the address say the moment to look back to as it was understood, or none."""
-    address = key(entity, "as_of")
-    given = st.query_params.get_all(address)
-    filters, _ = parse(entity, {address: given})
-    if filters.as_of is None:
-        st.query_params.pop(address, None)
-    elif given != [moment_address(filters.as_of)]:
-        st.query_params[address] = moment_address(filters.as_of)
-
-
 def _past(entity: Entity, filters: Filters, moment: datetime) -> None:
     """The mark of a list that shows the past, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -211,36 +197,6 @@ def _past(entity: Entity, filters: Filters, moment: datetime) -> None:
             icon=":material/history:",
         )
         link(entity, replace(filters, as_of=None), "Back to now")
-
-
-def _as_of(entity: Entity) -> None:
-    """The moment to look back to, in business time. It stands in the address with its zone, since
-    local times occur twice in autumn; so the widget is not bound to it."""
-    address, chosen = key(entity, "as_of"), key(entity, "as_of_chosen")
-    moment = parse_moment(st.query_params.get(address, ""))
-    shown = moment and moment.astimezone(settings().zone).replace(tzinfo=None, second=0)
-    st.session_state[chosen] = shown and shown.replace(microsecond=0)
-
-    def look_back() -> None:
-        first_page(entity)
-        if picked := st.session_state[chosen]:
-            local = picked.replace(tzinfo=settings().zone)
-            st.query_params[address] = moment_address(local)
-        else:
-            st.query_params.pop(address, None)
-
-    st.datetime_input(
-        "As of",
-        value=None,
-        min_value=datetime.combine(EARLIEST_PAST, time()),
-        max_value=datetime.combine(today() + timedelta(days=1), time()),
-        step=60,
-        format="YYYY-MM-DD",
-        key=chosen,
-        on_change=look_back,
-        help="Shows the list as it stood at that moment, rebuilt from the history. Empty means now."
-        f" Times are in the business time zone, {settings().time_zone}.",
-    )
 
 
 def _read_address(entity: Entity, choices: Mapping[str, list[str]]) -> list[str]:
@@ -372,7 +328,7 @@ def _more(
     with st.popover(label, icon=":material/tune:"), st.container(width=560):
         columns = st.columns(2)
         with columns[0]:
-            _as_of(entity)
+            looking_back.field(key(entity, "as_of"), lambda: first_page(entity))
             for one in left:
                 select(*one)
         with columns[1]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from synchist import overview, queries
 from synchist.connections import Attention
@@ -17,7 +18,7 @@ from synchist.ui import places, receipt_view, viewer
 from synchist.ui.filter_bar import link
 from synchist.ui.wording import LEVELS, counted, moment, plain
 
-CAUSES = 6
+CAUSES = 5
 """How many causes are shown, the most frequent ones."""
 
 STATUSES = (SyncStatus.FAILED, SyncStatus.PENDING)
@@ -62,18 +63,24 @@ def show() -> None:
 
 def _card(entity: Entity, found: Open) -> None:
     st.markdown(f"**{entity.title}**")
-    for column, status in zip(st.columns(2, gap="xsmall"), STATUSES, strict=True):
+    for column, status in zip(st.columns(2, gap=None), STATUSES, strict=True):
         with column.container(gap=None):
             _now(entity, status, found.now[status])
             _development(found.now[status], found.ends[status])
+    for column, words in zip(_by_age(), ("Created", "failed", "pending"), strict=True):
+        column.caption(words)
     for age in Age:
-        label, *cells = st.columns([1.1, 1, 1], gap=None, vertical_alignment="center")
+        label, *cells = _by_age()
         label.caption(age.value)
         for cell, status in zip(cells, STATUSES, strict=True):
             filters = Filters(status, Window.ALL, age=age)
             total = found.by_age.get((status, age), Total())
             with cell:
                 _number(entity, filters, total, "")
+
+
+def _by_age() -> list[DeltaGenerator]:
+    return st.columns([1.1, 1, 1], gap=None, vertical_alignment="center")
 
 
 def _now(entity: Entity, status: SyncStatus, total: Total) -> None:

@@ -35,7 +35,7 @@ def show() -> None:
     title = st.container()
     asked, by = _bar(choices)
     with title:
-        viewer.title_bar(actor, "Trends", f"{trends.in_words(asked)} · {settings().time_zone}")
+        viewer.title_bar(actor, "Trends", _of_what(asked))
     with (
         st.spinner("Going through the history …", show_time=True),
         viewer.reading("look at trends") as (connection, _),
@@ -47,6 +47,14 @@ def show() -> None:
         _tables(now, by)
     else:
         _charts(now, by)
+
+
+def _of_what(asked: trends.Asked) -> str:
+    """The days of the figures, and those they are compared with."""
+    return (
+        f"{trends.in_words(asked)}, compared with {trends.in_words(asked.before)} ·"
+        f" {settings().time_zone}"
+    )
 
 
 def _view(whole: pd.Series) -> str:

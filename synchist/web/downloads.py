@@ -10,10 +10,10 @@ from starlette.routing import Route
 
 from synchist import export
 from synchist.accounts import NotSignedIn, Principal
-from synchist.closing.state import Unit, moment_of
+from synchist.closing.state import Unit
 from synchist.closing.workbook import workbook as closed
 from synchist.entities import BY_SLUG
-from synchist.filters import first_of_month, parse
+from synchist.filters import first_of_month, parse, past_moment
 from synchist.reconciliation.workbook import workbook as reconciled
 from synchist.web import replies
 from synchist.web.request import VISIT, Visit
@@ -53,8 +53,11 @@ async def close(request: Request) -> Response:
         month = first_of_month(query.get("month", ""))
         books = int(query["connection"]) if query.get("connection") else None
         unit = Unit(month, int(query["billing"]), books) if query.get("billing") else None
-        as_of = moment_of(query["as_of"]) if query.get("as_of") else None
     except ValueError:
+        return replies.nothing_here()
+    asked = query.get("as_of")
+    as_of = past_moment(asked, []) if asked else None
+    if asked and as_of is None:
         return replies.nothing_here()
     return await _download(request, lambda who: closed(who, month, unit, as_of), XLSX)
 

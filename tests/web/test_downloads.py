@@ -83,7 +83,13 @@ def test_a_months_close_is_an_attachment_too(people: None, browse: Browse) -> No
     reply = browse("ana").get("/export/close.xlsx?month=2026-10&billing=5&as_of=2026-10-31T17:00")
     assert "Close 2026-10 as of 2026-10-31 1700" in unquote(reply.headers["content-disposition"])
     assert reply.content.startswith(b"PK")
-    for wrong in ("", "month=2026-13", "month=2026-10&billing=x", "month=2026-10&as_of=then"):
+    for wrong in (
+        "",
+        "month=2026-13",
+        "month=2026-10&billing=x",
+        "month=2026-10&as_of=then",
+        "month=2026-10&as_of=2999-01-01",
+    ):
         assert browse("ana").get(f"/export/close.xlsx?{wrong}").status_code == 404
 
 
