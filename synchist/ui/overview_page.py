@@ -67,6 +67,11 @@ def _card(entity: Entity, found: Open) -> None:
         with column.container(gap=None):
             _now(entity, status, found.now[status])
             _development(found.now[status], found.ends[status])
+    with st.container(gap=None):
+        _ages(entity, found)
+
+
+def _ages(entity: Entity, found: Open) -> None:
     for column, words in zip(_by_age(), ("Created", "failed", "pending"), strict=True):
         column.caption(words)
     for age in Age:
