@@ -27,6 +27,7 @@ from synchist.entities import ENTITIES, Entity
 from synchist.errors import SynchistError
 from synchist.filters import (
     EARLIEST,
+    NO_CONNECTION,
     PROBLEM_NAME,
     PROBLEMS,
     Filters,
@@ -46,7 +47,6 @@ COLUMNS = 78
 """The longest line of a text."""
 
 MOST = ", the most frequent"
-NO_CONNECTION = "No connection"
 NOT_DIAGNOSED = "Not diagnosed yet"
 
 

@@ -124,6 +124,11 @@ def month_before(day: date) -> date:
     return last_of_previous.replace(day=min(day.day, last_of_previous.day))
 
 
+def next_month(day: date) -> date:
+    """The first day of the month after that of a day."""
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
 def readable(day: date) -> str:
     """A day as people read it: 22 Nov 2026."""
     return f"{day.day} {day:%b %Y}"
@@ -363,8 +368,7 @@ class Filters:
             conditions.append(of.accounting_date.is_(None))
         elif self.month:
             first = first_of_month(self.month)
-            following = (first + timedelta(days=31)).replace(day=1)
-            conditions += [of.accounting_date >= first, of.accounting_date < following]
+            conditions += [of.accounting_date >= first, of.accounting_date < next_month(first)]
         return conditions
 
     def _of_one_status(self, entity: Entity) -> list[ColumnElement[bool]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -162,6 +163,13 @@ def _add(into: Sums, status: SyncStatus, side: Side, currency: str, count: int, 
     held[currency] = before[0] + count, before[1] + sum_
 
 
+def _added_up(*many: Iterable[tuple[SyncStatus, Side, str, int, int]]) -> Sums:
+    found: Sums = {}
+    for part in chain(*many):
+        _add(found, *part)
+    return found
+
+
 def _total(sums_of: Sums, status: SyncStatus, side: Side = Side.WITHIN) -> Total:
     held = {key: one for key, one in sums_of.get((status, side), {}).items() if one[0]}
     return Total(
@@ -171,18 +179,16 @@ def _total(sums_of: Sums, status: SyncStatus, side: Side = Side.WITHIN) -> Total
 
 def _of_now(connection: Connection, entity: Entity, filters: Filters) -> Sums:
     """The numbers of a list of now, part by part, as the indexes have them."""
-    found: Sums = {}
-    for status in SyncStatus:
-        conditions = replace(filters, status=status).conditions(entity)
-        for part in _sums(connection, entity, filters, conditions):
-            _add(found, *part)
+    each = [replace(filters, status=status).conditions(entity) for status in SyncStatus]
+    within = [_sums(connection, entity, filters, conditions) for conditions in each]
     beyond = [filters.of_status(entity), *filters.beyond_status_and_window(entity)]
-    outside = filters.outside_window(entity.rows.c.outcome_at)
-    for side, condition in zip((Side.BEFORE, Side.AFTER), outside, strict=True):
-        if condition is not None:
-            for part in _sums(connection, entity, filters, [*beyond, condition], side):
-                _add(found, *part)
-    return found
+    sides = filters.outside_window(entity.rows.c.outcome_at)
+    outside = [
+        _sums(connection, entity, filters, [*beyond, condition], side)
+        for side, condition in zip((Side.BEFORE, Side.AFTER), sides, strict=True)
+        if condition is not None
+    ]
+    return _added_up(*within, *outside)
 
 
 def counts(connection: Connection, entity: Entity, filters: Filters) -> Counts:
@@ -201,9 +207,7 @@ def total(connection: Connection, entity: Entity, filters: Filters) -> Total:
     """Number and sums of everything that matches the filters."""
     if filters.as_of:
         return counts(connection, entity, filters).total
-    found: Sums = {}
-    for part in _sums(connection, entity, filters, filters.conditions(entity)):
-        _add(found, *part)
+    found = _added_up(_sums(connection, entity, filters, filters.conditions(entity)))
     return _total(found, filters.status)
 
 
@@ -241,11 +245,9 @@ def _of_then(connection: Connection, entity: Entity, filters: Filters) -> Sums:
     def conditions(of: Entity) -> list[ColumnElement[bool]]:
         return filters.beyond_status_and_window(of, every_status=True)
 
-    found: Sums = {}
     if not _is_recent(connection, then):
-        for part in _sums(connection, then, filters, conditions(then), _side(then, filters)):
-            _add(found, *part)
-        return found
+        side = _side(then, filters)
+        return _added_up(_sums(connection, then, filters, conditions(then), side))
     found = _of_now(connection, entity, filters)
     changed = set(connection.scalars(select(sync_event.c.record_id).where(*_since(then))))
     ids = among(connection, list(changed))

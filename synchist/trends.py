@@ -41,7 +41,7 @@ from sqlalchemy.types import NullType
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import organization, sync_event
 from synchist.entities import ENTITIES, Entity
-from synchist.filters import readable, start_of
+from synchist.filters import NO_CONNECTION, next_month, readable, start_of
 from synchist.statuses import CloseReason, EventKind, SyncStatus
 
 MOST_DAYS, MOST_WEEKS = 62, 370
@@ -49,7 +49,6 @@ MOST_DAYS, MOST_WEEKS = 62, 370
 
 CHUNK = 50_000
 
-NO_CONNECTION = "No connection"
 ALL = "All"
 
 _TRIED, _COMPLETE = 1, 2
@@ -119,7 +118,7 @@ class Asked:
             return day + timedelta(days=1)
         if self.step is Step.WEEK:
             return day + timedelta(days=7 - day.weekday())
-        return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return next_month(day)
 
 
 class Trends:

@@ -37,6 +37,7 @@ from synchist.filters import (
     WillNotSync,
     Window,
     month_of,
+    next_month,
     start_of,
     today,
 )
@@ -143,11 +144,6 @@ _SHOWN: Mapping[Kind, tuple[SyncStatus, Mapping[str, Any]]] = {
 def first_of(day: date) -> date:
     """The first day of a day's month."""
     return day.replace(day=1)
-
-
-def next_month(month: date) -> date:
-    """The first day of the month after."""
-    return first_of(first_of(month) + timedelta(days=31))
 
 
 def month_before(month: date) -> date:

@@ -46,7 +46,7 @@ from synchist.export import (
     text_of,
     written,
 )
-from synchist.filters import readable_moment
+from synchist.filters import NO_CONNECTION, readable_moment
 from synchist.queries import added
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
@@ -254,7 +254,7 @@ def _of_unit(connection: Connection, one: Standing) -> list[Row]:
             held, amount = now.get(key, (None, 0))
             before = then.get(key)
             values = (
-                *(one.billing, one.connection or "No connection", one.state.value),
+                *(one.billing, one.connection or NO_CONNECTION, one.state.value),
                 *(close and close.actor, close and _moment(close.at), close and close.note),
                 *(entity.plural, kind.label, "yes" if kind in BLOCKING else None, key[2]),
                 held.counts[key[2]] if held else 0,
@@ -281,7 +281,7 @@ def _later(month: Month, moved: Mapping[Unit, After]) -> list[Row]:
             zip(
                 _LATER,
                 (
-                    *(one.billing, one.connection or "No connection"),
+                    *(one.billing, one.connection or NO_CONNECTION),
                     *(one.close.actor, _moment(one.close.at)),
                     *(move.entity.singular, move.number, move.how.value, _moment(move.at)),
                     *(move.who, text_of("; ".join(move.changes)), move.what, move.note),

@@ -32,10 +32,9 @@ from synchist.closing.state import (
     load_progress,
     month_to_close,
     named,
-    next_month,
 )
 from synchist.entities import ENTITIES
-from synchist.filters import moment_address, month_of, readable, stood, today
+from synchist.filters import moment_address, month_of, next_month, readable, stood, today
 from synchist.queries import Total
 from synchist.roles import Role
 from synchist.settings import settings
