@@ -8,10 +8,13 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+TOOLS := $(VENV)/audit
+INSTALL := -m pip install -qq --disable-pip-version-check --require-hashes -r
+LOCK := $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
+  --generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format browser bench mutants soak screenshots clean
+.PHONY: help run test lint format browser bench mutants soak screenshots audit lock sbom clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,11 +60,24 @@ soak: $(VENV)/test.stamp  ## race, cut, kill and spoil for long (ARGS="--changes
 screenshots: $(VENV)/test.stamp browser  ## take the README's pictures from a demo
 	@$(BIN)/python docs/screenshots.py
 
+audit: $(TOOLS)/run.stamp  ## ask whether a locked version has a known vulnerability
+	@$(TOOLS)/bin/python -m tests.supply $(ARGS)
+
+lock: $(TOOLS)/run.stamp  ## lock the requirements with all they need (ARGS=--upgrade for newer versions)
+	@$(LOCK) requirements.txt -o requirements.lock $(ARGS)
+	@$(LOCK) requirements-dev.txt -c requirements.lock -o requirements-dev.lock $(ARGS)
+	@$(LOCK) requirements-audit.txt -o requirements-audit.lock $(ARGS)
+	@$(MAKE) --no-print-directory sbom
+
+sbom: $(TOOLS)/run.stamp $(VENV)/run.stamp  ## list what the product carries, and its licences
+	@$(TOOLS)/bin/python -m tests.sbom $(VENV)/lib/python3*/site-packages
+
 clean:  ## remove what make has made; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is newer than the lists it was installed from, so nothing is installed twice.
+# A stamp is newer than the lock it was installed from, so nothing is installed twice. Nothing is
+# installed that isn't locked, and nothing locked whose hash differs.
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -71,12 +87,17 @@ $(BIN)/python:
 	  exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+$(VENV)/run.stamp: requirements.lock | $(BIN)/python
 	@echo "Installing what the product needs (a minute or two, once)."
-	@$(PIP) -r requirements.txt
+	@$(BIN)/python $(INSTALL) requirements.lock
 	@touch $@
 
-$(VENV)/test.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/test.stamp: requirements.lock requirements-dev.lock | $(BIN)/python
 	@echo "Installing what the tests need (a minute or two, once)."
-	@$(PIP) -r requirements-dev.txt
+	@$(BIN)/python $(INSTALL) requirements-dev.lock
 	@touch $@ $(VENV)/run.stamp
+
+$(TOOLS)/run.stamp: requirements-audit.lock | $(BIN)/python
+	@$(BIN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/python $(INSTALL) requirements-audit.lock
+	@touch $@

@@ -15,6 +15,7 @@ from benchmarks import (
     queries,
     reconciliation,
     records,
+    sealing,
 )
 from benchmarks.databases import KINDS, SMALL, Database
 from benchmarks.measure import Figure, save, table
@@ -25,6 +26,7 @@ GROUPS: dict[str, Callable[[Database, Database], Iterator[Figure]]] = {
     "causes": causes.measure,
     "overview": overview.measure,
     "records": records.measure,
+    "sealing": sealing.measure,
     "exports": exports.measure,
     "reconciliation": reconciliation.measure,
     "pages": pages.measure,

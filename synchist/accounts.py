@@ -29,11 +29,10 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 
-from synchist.db.engine import DatabaseUnavailable, reading, writing
+from synchist.db.engine import DatabaseUnavailable, one_at_a_time, reading, writing
 from synchist.db.prepare import is_demo
 from synchist.db.tables import access_event, account, auth_session, role_grant, sign_in_attempt
 from synchist.db.types import utc_now
@@ -41,7 +40,7 @@ from synchist.errors import SynchistError
 from synchist.roles import Role
 from synchist.settings import settings
 
-DEMO_LOGINS = ("analyst", "controller", "viewer", "visitor")
+DEMO_LOGINS = ("analyst", "controller", "viewer", "auditor", "administrator", "visitor")
 """The accounts of the demo database, which have no password."""
 
 SHORTEST_PASSWORD = 12
@@ -144,8 +143,13 @@ def acting(principal: Principal, role: Role, doing: str) -> Iterator[tuple[Conne
 
 
 @contextmanager
-def viewing(principal: Principal, role: Role, doing: str) -> Iterator[tuple[Connection, Actor]]:
-    """The same for reading, in one state of the database throughout. Keeps the session alive."""
+def viewing(
+    principal: Principal, role: Role | None, doing: str
+) -> Iterator[tuple[Connection, Actor]]:
+    """The same for reading, in one state of the database throughout. Keeps the session alive.
+
+    Without a role it admits everybody who is signed in.
+    """
     with _recording_denials(principal, doing), reading() as connection:
         actor, seen_at = _admit(connection, principal, role)
         yield connection, actor
@@ -332,7 +336,7 @@ def sign_in(login: str, password: str, address: str) -> str:
     login = login.strip().lower()
     unknown = _unknown_hash()
     with writing() as connection:
-        _one_at_a_time(connection)
+        one_at_a_time(connection, sign_in_attempt)  # so that parallel ones are counted
         stored = _password_hash(connection, login)
         # What was typed for a login may be a password: only the names of accounts are kept.
         name = login if stored else f"unknown {_digest(login)[:16]}"
@@ -365,12 +369,6 @@ def sign_in_demo(login: str, address: str) -> str:
         if not connection.scalar(select(_account_exists(login, account.c.disabled_at.is_(None)))):
             raise NotTheDemo
         return _open_session(connection, login, address)
-
-
-def _one_at_a_time(connection: Connection) -> None:
-    """Let sign-ins count their attempts one after the other; SQLite does so by itself."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE sign_in_attempt IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _password_hash(connection: Connection, login: str) -> str | None:
@@ -462,16 +460,47 @@ class RoleUnchanged(SynchistError):
     """A role is granted that is held, or revoked that is not."""
 
 
+class LastAdministrator(SynchistError):
+    """Nobody who can sign in could administer accounts any more."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(
+            f"{login} is the last account that can sign in and administer accounts. Grant the role"
+            f" {Role.ADMINISTRATOR} to somebody else first."
+        )
+
+
 @dataclass(frozen=True)
-class AccountRow:
-    """One line of the list of accounts. `disabled_at` is None while the account may sign in."""
+class Grant:
+    """A role that an account holds or has held, from one moment in UTC to another (None: it holds
+    it still), and who gave it: a name. `own` where that was the holder."""
 
     login: str
     name: str
-    roles: tuple[Role, ...]
+    role: Role
+    since: datetime
+    until: datetime | None
+    by: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """One line of the list of accounts. `disabled_at` is None while the account may sign in;
+    `last_sign_in` is None before the first."""
+
+    login: str
+    name: str
+    grants: tuple[Grant, ...]
     has_password: bool
     created_at: datetime
     disabled_at: datetime | None
+    last_sign_in: datetime | None
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What it holds now, in alphabetical order."""
+        return tuple(sorted({grant.role for grant in self.grants}))
 
 
 def add_account(principal: Principal, login: str, name: str, password: str) -> None:
@@ -500,26 +529,32 @@ def add_account(principal: Principal, login: str, name: str, password: str) -> N
 
 
 def grant(principal: Principal, login: str, role: Role) -> None:
-    """Give a role to an account, from now on. Raises UnknownAccount, RoleUnchanged, NotAllowed."""
+    """Give a role to an account, from now on. Giving one to oneself is recorded as such.
+
+    Raises UnknownAccount, RoleUnchanged, NotAllowed.
+    """
     with _administering(principal, f"grant {role} to {login}") as (connection, actor):
         row = _account(connection, login)
         if role in _roles(connection, row.id):
             raise RoleUnchanged(f"{row.login} holds the role {role} already.")
         connection.execute(
             insert(role_grant).values(
-                account_id=row.id, role=str(role), from_at=utc_now(), granted_by=actor.name
+                account_id=row.id, role=str(role), from_at=utc_now(), granted_by=actor.login
             )
         )
-        record_access(connection, actor, "role_granted", f"{role} to {row.login}")
+        oneself = ", to oneself" if actor.id == row.id else ""
+        record_access(connection, actor, "role_granted", f"{role} to {row.login}{oneself}")
 
 
 def revoke(principal: Principal, login: str, role: Role) -> None:
     """Take a role from an account. Its sessions go on; the next call of each sees it.
 
-    Raises UnknownAccount, RoleUnchanged, NotAllowed.
+    Raises UnknownAccount, RoleUnchanged, LastAdministrator, NotAllowed.
     """
     with _administering(principal, f"revoke {role} from {login}") as (connection, actor):
         row = _account(connection, login)
+        if role is Role.ADMINISTRATOR:
+            _leave_an_administrator(connection, row)
         now = utc_now()
         ended = connection.execute(
             update(role_grant)
@@ -532,10 +567,13 @@ def revoke(principal: Principal, login: str, role: Role) -> None:
 
 
 def disable(principal: Principal, login: str) -> None:
-    """Disable an account and end its sessions. What it did stays. Raises UnknownAccount,
-    NotAllowed."""
+    """Disable an account and end its sessions. What it did stays, and so do its roles.
+
+    Raises UnknownAccount, LastAdministrator, NotAllowed.
+    """
     with _administering(principal, f"disable {login}") as (connection, actor):
         row = _account(connection, login)
+        _leave_an_administrator(connection, row)
         connection.execute(
             update(account)
             .where(account.c.id == row.id, account.c.disabled_at.is_(None))
@@ -543,6 +581,17 @@ def disable(principal: Principal, login: str) -> None:
         )
         _end_sessions(connection, auth_session.c.account_id == row.id)
         record_access(connection, actor, "account_disabled", row.login)
+
+
+def enable(principal: Principal, login: str) -> None:
+    """Let a disabled account sign in again, with the password and the roles that it had.
+
+    Raises UnknownAccount, NotAllowed.
+    """
+    with _administering(principal, f"enable {login}") as (connection, actor):
+        row = _account(connection, login)
+        connection.execute(update(account).where(account.c.id == row.id).values(disabled_at=None))
+        record_access(connection, actor, "account_enabled", row.login)
 
 
 def set_password(principal: Principal, login: str, password: str) -> None:
@@ -562,22 +611,67 @@ def set_password(principal: Principal, login: str, password: str) -> None:
 
 def list_accounts(connection: Connection) -> list[AccountRow]:
     """Every account by login, with the roles that it holds now in alphabetical order."""
-    held: dict[int, list[Role]] = {}
-    for row in connection.execute(
-        select(role_grant.c.account_id, role_grant.c.role).where(_holds(utc_now()))
-    ):
-        held.setdefault(row.account_id, []).append(Role(row.role))
+    held: dict[str, list[Grant]] = {}
+    for one in _grants(connection, _holds(utc_now())):
+        held.setdefault(one.login, []).append(one)
+    of = account.c
+    signed_in = (
+        select(func.max(auth_session.c.created_at))
+        .where(auth_session.c.account_id == of.id)
+        .scalar_subquery()
+    )
     return [
         AccountRow(
             row.login,
             row.name,
-            tuple(sorted(set(held.get(row.id, ())))),
+            tuple(sorted(held.get(row.login, ()), key=lambda one: one.role)),
             row.password_hash is not None,
             row.created_at,
             row.disabled_at,
+            row.last_sign_in,
         )
-        for row in connection.execute(select(account).order_by(account.c.login))
+        for row in connection.execute(
+            select(account, signed_in.label("last_sign_in")).order_by(of.login)
+        )
     ]
+
+
+def own_grants(connection: Connection) -> list[Grant]:
+    """The roles that somebody has ever given to themselves, newest first."""
+    return _grants(connection, role_grant.c.granted_by == account.c.login)
+
+
+def _grants(connection: Connection, condition: ColumnElement[bool]) -> list[Grant]:
+    """Newest first. Who granted stands there by login, which nobody else ever has; the command
+    line and the demo as they call themselves."""
+    of, giver = role_grant.c, account.alias("giver")
+    rows = connection.execute(
+        select(role_grant, account.c.login, account.c.name, giver.c.name.label("giver"))
+        .join(account, account.c.id == of.account_id)
+        .outerjoin(giver, giver.c.login == of.granted_by)
+        .where(condition, of.role.in_([str(role) for role in Role]))
+        .order_by(of.from_at.desc(), of.id.desc())
+    )
+    return [
+        Grant(
+            row.login,
+            row.name,
+            Role(row.role),
+            row.from_at,
+            row.until_at,
+            row.giver or row.granted_by,
+            own=row.granted_by == row.login,
+        )
+        for row in rows
+    ]
+
+
+def holders(connection: Connection, role: Role) -> frozenset[int]:
+    """The ids of the accounts that hold a role now and are not disabled."""
+    of = role_grant.c
+    held = select(of.account_id).where(of.role == str(role), _holds(utc_now()))
+    enabled = select(account.c.id).where(account.c.id.in_(held), account.c.disabled_at.is_(None))
+    return frozenset(connection.scalars(enabled))
 
 
 def has_accounts(connection: Connection) -> bool:
@@ -592,12 +686,26 @@ def generated_password() -> str:
 
 @contextmanager
 def _administering(principal: Principal, doing: str) -> Iterator[tuple[Connection, Actor]]:
-    """A transaction for administration, which only the command line may do."""
+    """A transaction for administration, one after the other: of two administrators who take the
+    role from each other at the same moment the second finds that it is gone."""
     with _recording_denials(principal, doing), writing() as connection:
-        actor, _ = _admit(connection, principal, None)
-        if not principal.is_command_line:
-            raise NotAllowed("Accounts are administered at the command line of the server only.")
+        one_at_a_time(connection, role_grant)
+        actor, _ = _admit(connection, principal, Role.ADMINISTRATOR)
+        _keep_alive(connection, principal)
         yield connection, actor
+
+
+def _leave_an_administrator(connection: Connection, but: Row[int, str]) -> None:
+    """Refuse to go on if this account is the only one that can sign in and administer."""
+    can_sign_in: ColumnElement[bool] = account.c.password_hash.is_not(None)
+    if is_demo(connection):
+        can_sign_in = or_(can_sign_in, account.c.login.in_(DEMO_LOGINS))
+    held = holders(connection, Role.ADMINISTRATOR)
+    administrators = connection.scalars(
+        select(account.c.id).where(account.c.id.in_(held), can_sign_in)
+    )
+    if set(administrators) == {but.id}:
+        raise LastAdministrator(but.login)
 
 
 def _account(connection: Connection, login: str) -> Row[int, str]:

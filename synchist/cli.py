@@ -21,10 +21,21 @@ from typing import Any
 import click
 import structlog
 
-from synchist import accounts, demo, diagnosis, digest, export, loading, problems, queries
+from synchist import (
+    accounts,
+    demo,
+    diagnosis,
+    digest,
+    export,
+    loading,
+    problems,
+    queries,
+    sealing,
+)
 from synchist.accounts import Principal
 from synchist.child import UnreadableFile
 from synchist.db.engine import DatabaseUnavailable, reading
+from synchist.db.grants import grants_script
 from synchist.db.prepare import check, prepare, upgrade
 from synchist.demo import live
 from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
@@ -337,6 +348,61 @@ def db_check() -> None:
     click.echo("The database is up to date and keeps the history.")
 
 
+@db.command(name="grants")
+@click.option("--application", default="synchist", show_default=True, help="The product's role.")
+@click.option("--jobs", default="synchist_jobs", show_default=True, help="The sync jobs' role.")
+@click.option("--tms", default="synchist_tms", show_default=True, help="The TMS's role.")
+@_one_line
+def db_grants(application: str, jobs: str, tms: str) -> None:
+    """Print SQL that makes the roles of a PostgreSQL database; give it to psql as the owner."""
+    click.echo(grants_script(application, jobs, tms), nl=False)
+
+
+@main.group()
+def audit() -> None:
+    """Make it show if somebody alters the history."""
+
+
+@audit.command(name="seal")
+@_when_ready
+def audit_seal() -> None:
+    """Seal what has been written since the last seal; the server does so every minute."""
+    with click.progressbar(length=sealing.backlog(), label="Sealing") as bar:
+        count, newest = sealing.seal_all(bar.update)
+    if not newest.number:
+        click.echo("There is no history yet, so there is nothing to seal.")
+        return
+    click.echo(f"{count:,} seals set. The newest is seal {newest.number:,}: {newest.hash}")
+
+
+@audit.command(name="verify")
+@click.option(
+    "--since-anchor",
+    "anchors",
+    type=FILE,
+    help="The seal file or a log of the server: the chain must hold all its seals.",
+)
+@_when_ready
+def audit_verify(anchors: Path | None) -> None:
+    """Say whether the history is what was sealed, or name the first place where it is not."""
+    known = sealing.read_anchors(anchors) if anchors else None
+    with click.progressbar(length=sealing.covered(), label="Verifying") as bar:
+        whole = sealing.verify(known, bar.update)
+    click.echo(
+        f"The history is whole: {whole.rows:,} rows under {whole.newest.number:,} seals, the last"
+        f" one {whole.newest.told}. Not sealed yet: {whole.unsealed:,}."
+    )
+    if known is None:
+        click.echo(
+            "Whoever owns the database could have made the whole chain anew. Compare it with what"
+            " is kept elsewhere: --since-anchor FILE (docs/assurance.md)."
+        )
+        return
+    click.echo(f"All {len(known.known):,} seals in {known.file} are in the chain.")
+    for line in known.broken:
+        click.echo(f"Line {line:,} of {known.file} can't be read as a seal.")
+
+
 @main.command()
 @click.argument("kind", type=KIND)
 @click.argument("file", type=FILE, required=False)
@@ -401,6 +467,7 @@ def _tell(entity: Entity, report: loading.Report) -> None:
 @click.option("--search", default="", help="As on the page: numbers or names.")
 @click.option("--party", help="Payer or vendor, by name.")
 @click.option("--currency", help="Three letters.")
+@click.option("--owner", help="The login of whoever looks after them; - means nobody.")
 @click.option("--differs", is_flag=True, help="Only where the synced amount differs.")
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 @_when_ready
@@ -434,7 +501,8 @@ def _window(status: SyncStatus, start: datetime | None, end: datetime | None) ->
 def _known(entity: Entity, filters: Filters) -> None:
     with reading() as connection:
         known = queries.choices(connection, entity)
-    for name, label in (("party", entity.party_label.lower()), ("currency", "currency")):
+    labels = {"party": entity.party_label.lower(), "currency": "currency", "owner": "owner"}
+    for name, label in labels.items():
         value = getattr(filters, name)
         if value is not None and value not in known[name]:
             raise UnknownName(label, value)
@@ -687,6 +755,15 @@ def disable(login: str) -> None:
     """Disable an account and end its sessions."""
     accounts.disable(_principal(), login)
     click.echo(f"Disabled {login}.")
+
+
+@users.command()
+@click.argument("login")
+@_when_ready
+def enable(login: str) -> None:
+    """Let a disabled account sign in again, with its roles."""
+    accounts.enable(_principal(), login)
+    click.echo(f"Enabled {login}.")
 
 
 @users.command(name="list")

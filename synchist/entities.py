@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from synchist.db import tables
-from synchist.db.tables import connection, diagnosis, organization, problem, sync_event
+from synchist.db.tables import account, connection, diagnosis, organization, problem, sync_event
 from synchist.db.types import Moment, utc_now
 from synchist.settings import settings
 from synchist.statuses import ConnectionState, SyncStatus
@@ -110,6 +110,9 @@ class Entity:
     not move. `blocking` is what may hold up a payment. `in_closed_period` says of an open record
     whether its connection's books are closed at its accounting date, `closed_through` up to which
     day they are. Nobody knows any of these of the past.
+
+    `source` joins the names to the records, `listed` also what the team says about each: owner and
+    note, of which `told` is the version (0: nobody has said anything).
     """
 
     key: str
@@ -124,6 +127,8 @@ class Entity:
     syncable: tuple[str, ...]
     columns: tuple[Column, ...]
     source: FromClause
+    listed: FromClause
+    told: ColumnElement[int]
     searched: tuple[ColumnElement[str], ...]
     sorts: tuple[Sort, ...]
     party_name: ColumnElement[str]
@@ -162,6 +167,15 @@ class Entity:
 OPEN = (SyncStatus.PENDING, SyncStatus.FAILED)
 
 Fields: TypeAlias = ReadOnlyColumnCollection[str, Any]
+
+_SHARED = or_(func.count().over(partition_by=account.c.name) > 1, account.c.name.contains(" · "))
+PEOPLE = select(
+    account.c.id,
+    account.c.login,
+    case((_SHARED, account.c.name + " · " + account.c.login), else_=account.c.name).label("label"),
+).subquery("people")
+"""Accounts, each with a label that no other has: the name, and the login where two share it. A name
+that looks like such a label gets it as well."""
 
 
 def _blocking(table: Table, link: Applications) -> Blocking:
@@ -263,15 +277,16 @@ def _outcome(
     waits: ColumnElement[Any] | None,
     is_closed: ColumnElement[bool] | None,
     blocking: Blocking | None,
+    said: list[Column],
 ) -> list[Column]:
-    """What the last attempt left, shared by all entities."""
+    """What the last attempt left, and what the team has `said`, shared by all entities."""
     return [
         Column(
             "tms_status",
             "TMS status",
             Kind.TEXT,
             of.tms_status,
-            85,
+            75,
             help="The accounting status inside the TMS; not the outcome of a sync",
         ),
         Column(
@@ -279,10 +294,11 @@ def _outcome(
             "Sync date",
             Kind.MOMENT,
             of.sync_at,
-            135,
+            115,
             help="When a sync job last tried to write this record to the accounting system",
         ),
         *([] if waits is None else [_why(waits)]),
+        *said,
         *([_blocked_by(blocking)] if blocking else []),
         *([] if is_closed is None else [_period(is_closed)]),
         Column(
@@ -290,7 +306,7 @@ def _outcome(
             "Cause",
             Kind.TEXT,
             problem.c.title,
-            200,
+            175,
             help="What the last error means; a click on the number says what to do",
             only=OPEN,
         ),
@@ -330,7 +346,7 @@ def _why(waits: ColumnElement[Any]) -> Column:
         "Why it waits",
         Kind.TEXT,
         waits,
-        275,
+        258,
         help="Why the next sync job will or will not try this record",
         only=(SyncStatus.PENDING,),
     )
@@ -342,7 +358,7 @@ def _period(is_closed: ColumnElement[bool]) -> Column:
         "Period",
         Kind.TEXT,
         case((is_closed, literal("Closed")), else_=literal("")),
-        65,
+        54,
         help="Closed: the books are closed at this accounting date, and would refuse the record."
         " Ask to reopen the period, or change the date in the TMS, before you send it back",
         only=OPEN,
@@ -355,10 +371,32 @@ def _blocked_by(blocking: Blocking) -> Column:
         "Blocked by",
         Kind.TEXT,
         blocking.by,
-        140,
+        115,
         help=f"The {blocking.document} that it pays and that is not Complete: fix this one first",
         only=OPEN,
     )
+
+
+def _said(told: FromClause, owner: FromClause) -> list[Column]:
+    """What the team says about a record, shared by all entities; edited in the list itself."""
+    return [
+        Column(
+            "owner",
+            "Owner",
+            Kind.TEXT,
+            owner.c.label,
+            90,
+            help="Who looks after the record; double-click to choose",
+        ),
+        Column(
+            "note",
+            "Note",
+            Kind.TEXT,
+            func.coalesce(told.c.note, ""),
+            120,
+            help="A line for the team, of no concern to a sync; double-click to write",
+        ),
+    ]
 
 
 def _tail(of: Fields, billing: FromClause, link: FromClause) -> list[Column]:
@@ -382,13 +420,13 @@ def _tail(of: Fields, billing: FromClause, link: FromClause) -> list[Column]:
 def _amounts(of: Fields, total: str) -> list[Column]:
     """The TMS amount beside the amount in the books."""
     return [
-        Column("amount", total, Kind.MONEY, of.amount, 90),
+        Column("amount", total, Kind.MONEY, of.amount, 85),
         Column(
             "synced_amount",
             "Synced",
             Kind.MONEY,
             of.synced_amount,
-            90,
+            80,
             help="The amount that the accounting system holds; blank where it is not known",
         ),
     ]
@@ -402,7 +440,7 @@ def _difference(of: Fields) -> list[Column]:
             "≠",
             Kind.TEXT,
             case((of.synced_amount != of.amount, literal("≠")), else_=literal("")),
-            36,
+            32,
             help="Marked where the synced amount differs from the total",
         ),
         Column(
@@ -410,7 +448,7 @@ def _difference(of: Fields) -> list[Column]:
             "Difference",
             Kind.MONEY,
             of.amount - of.synced_amount,
-            85,
+            76,
             help="Total minus synced; blank where the synced amount is not known",
         ),
     ]
@@ -468,6 +506,15 @@ def _entity(
     own = _document(of) if is_document else _payment(of)
     blocking = None if is_document or as_of else _blocking(table, applications)
     waits, waiting = (None, ()) if as_of else _waits(table, link, syncable, blocking)
+    told, owner = tables.triage.alias(f"{key}_told"), PEOPLE.alias(f"{key}_owner")
+    of_record = and_(told.c.entity == key, told.c.record_id == of.id)
+    source = (
+        rows.join(party, of.party_id == party.c.id)
+        .join(billing, of.billing_organization_id == billing.c.id)
+        .outerjoin(link, of.connection_id == link.c.id)
+        .outerjoin(problem, of.problem_id == problem.c.id)
+    )
+    by_team = source.outerjoin(told, of_record).outerjoin(owner, told.c.owner_id == owner.c.id)
     return Entity(
         key=key,
         slug=f"{key}s",
@@ -480,19 +527,24 @@ def _entity(
         party_role=party_role,
         syncable=syncable,
         columns=(
-            Column("number", "Number", Kind.TEXT, of.number, 110),
-            Column("party", party_label, Kind.TEXT, party.c.name, 155),
+            Column("number", "Number", Kind.TEXT, of.number, 100),
+            Column("party", party_label, Kind.TEXT, party.c.name, 140),
             *_amounts(of, "Total" if is_document else "Amount"),
             *(_difference(of) if is_document else ()),
-            Column("currency", "Currency", Kind.TEXT, of.currency, 70),
-            *_outcome(of, waits, None if as_of else _is_closed(of, link), blocking),
+            Column("currency", "Currency", Kind.TEXT, of.currency, 65),
+            *_outcome(
+                of,
+                waits,
+                None if as_of else _is_closed(of, link),
+                blocking,
+                [] if as_of else _said(told, owner),
+            ),
             *(_untold(own) if as_of else own),
             *_tail(of, billing, link),
         ),
-        source=rows.join(party, of.party_id == party.c.id)
-        .join(billing, of.billing_organization_id == billing.c.id)
-        .outerjoin(link, of.connection_id == link.c.id)
-        .outerjoin(problem, of.problem_id == problem.c.id),
+        source=source,
+        listed=source if as_of else by_team,
+        told=literal(0) if as_of else func.coalesce(told.c.version, 0),
         searched=tuple(
             of[name]
             for name in ("number", "shipment_id", "sync_reference", "pro_number", "check_number")
@@ -650,6 +702,7 @@ __all__ = [
     "ENTITIES",
     "INVOICES",
     "INVOICE_PAYMENTS",
+    "PEOPLE",
     "Applications",
     "Blocking",
     "Column",

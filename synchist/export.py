@@ -12,8 +12,9 @@ from pyarrow import compute
 from rustpy_xlsxwriter import Format, write_worksheets
 from sqlalchemy import Connection
 
-from synchist import queries
+from synchist import audit, queries
 from synchist.accounts import Actor, NotAllowed, Principal, acting, record_access, viewing
+from synchist.audit import Asked
 from synchist.currencies import to_decimal
 from synchist.entities import Column, Entity, Kind
 from synchist.errors import SynchistError
@@ -38,6 +39,16 @@ FORMATS = {
     Kind.MOMENT: "yyyy-mm-dd hh:mm",
     Kind.DAY: "yyyy-mm-dd",
 }
+
+
+AUDIT_COLUMNS = {
+    "Kind": "kind",
+    "Who": "who",
+    "What": "what",
+    "Record": "record",
+    "Address": "address",
+}
+"""The texts of an entry of the audit log, by their label."""
 
 
 class TooManyRows(SynchistError):
@@ -83,24 +94,60 @@ def workbook(principal: Principal, entity: Entity, filters: Filters) -> tuple[st
     return f"{_name(entity, filters)} {now:%Y-%m-%d %H%M}.xlsx", content
 
 
+def audit_log(principal: Principal, asked: Asked) -> tuple[str, bytes]:
+    """Everything in the audit log that is asked for, as an Excel file.
+
+    Returns the file's name and content. Raises as `workbook` does.
+    """
+    doing = "export the audit log"
+    with exporting(principal, doing, Role.AUDIT) as (connection, actor):
+        count = audit.count(connection, asked, EXCEL_ROWS)
+        if count >= EXCEL_ROWS:
+            raise TooManyRows(count)
+        found = audit.load(connection, asked, EXCEL_ROWS)
+    now = datetime.now(settings().zone)
+    rows = pd.DataFrame(
+        {
+            "When": found["at"].dt.tz_convert(settings().zone).dt.tz_localize(None),
+            **{label: found[name].map(text_of) for label, name in AUDIT_COLUMNS.items()},
+        }
+    )
+    facts = [
+        ("What", asked.sentence()),
+        ("Exported by", actor.name),
+        ("Exported at", f"{now:%Y-%m-%d %H:%M} ({settings().time_zone})"),
+        ("Dates and times in", settings().time_zone),
+        ("Rows", len(rows)),
+    ]
+    widths = {"When": 18.0, **dict.fromkeys(AUDIT_COLUMNS, 24.0), "What": 90.0}
+    sheet = Sheet("Audit log", rows, widths, {"When": FORMATS[Kind.MOMENT]})
+    content = written([sheet, about(facts)])
+    recorded(principal, doing, f"{len(rows):,} rows: {asked.sentence()}", Role.AUDIT)
+    return f"Audit log {now:%Y-%m-%d %H%M}.xlsx", content
+
+
 # ---------------------------------------------------------------- what every workbook shares
 
 
 @contextmanager
-def exporting(principal: Principal, doing: str) -> Iterator[tuple[Connection, Actor]]:
+def exporting(
+    principal: Principal, doing: str, role: Role = Role.ACCOUNTING_SYNC
+) -> Iterator[tuple[Connection, Actor]]:
     """A transaction for what an export reads, for a principal who may export.
 
     Raises NotSignedIn, NotAllowed (also for holders of Hide Export To Excel), DatabaseUnavailable.
     """
-    with viewing(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
+    with viewing(principal, role, doing) as (connection, actor):
         if Role.HIDE_EXPORT in actor.roles:
             raise NotAllowed("Your account may not export. Ask an administrator if you need it.")
         yield connection, actor
 
 
-def recorded(principal: Principal, doing: str, words: str) -> None:
+def recorded(
+    principal: Principal, doing: str, words: str, role: Role = Role.ACCOUNTING_SYNC
+) -> None:
     """Record an export. A role that was taken away while the file was made refuses it here."""
-    with acting(principal, Role.ACCOUNTING_SYNC, doing) as (connection, actor):
+    with acting(principal, role, doing) as (connection, actor):
         record_access(connection, actor, "export", words)
 
 

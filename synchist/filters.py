@@ -24,7 +24,7 @@ from sqlalchemy import (
     union,
 )
 
-from synchist.db.tables import connection, organization, problem
+from synchist.db.tables import account, connection, organization, problem, triage
 from synchist.db.types import folded, utc_now
 from synchist.diagnosis import Cause
 from synchist.entities import Entity, Sort, as_of
@@ -64,6 +64,10 @@ NO_CONNECTION = "No connection"
 
 NO_DATE = "No accounting date"
 """The choice of a month that means records which belong to none."""
+
+
+NOBODY = "-"
+"""The choice of an owner that means records which have none; no login is called so."""
 
 
 class Attempted(StrEnum):
@@ -208,10 +212,11 @@ class Filters:
     """One choice of what a list shows. `start` and `end` count for Window.CUSTOM only, `waits` and
     `attempted` for Pending only, `will_not_sync` for Complete only. `month` is that of the
     accounting date, as 2026-11, or NO_DATE. `cause` is a label of `Cause`, `problem` the full name
-    of a problem (PROBLEM_NAME) or a part of it, `closed` what lies in closed books. `age` is one of
-    `Age`, counted from when the record was created; `since` leaves out what has its sync status
-    from before that moment. `as_of` is the moment in UTC at which the records stood as the list
-    shows them; None means now. It knows nothing of `waits`, `blocked` and `closed`.
+    of a problem (PROBLEM_NAME) or a part of it, `closed` what lies in closed books, `owner` the
+    login of whoever looks after the records, or NOBODY. `age` is one of `Age`, counted from when
+    the record was created; `since` leaves out what has its sync status from before that moment.
+    `as_of` is the moment in UTC at which the records stood as the list shows them; None means now.
+    It knows nothing of `waits`, `blocked`, `closed` and `owner`.
     """
 
     status: SyncStatus = SyncStatus.FAILED
@@ -229,6 +234,7 @@ class Filters:
     month: str | None = None
     attempted: str | None = None
     will_not_sync: str | None = None
+    owner: str | None = None
     age: Age | None = None
     since: datetime | None = None
     blocked: bool = False
@@ -280,6 +286,11 @@ class Filters:
     def stuck(self) -> str | None:
         """Why the records wait, where that is asked of Pending ones."""
         return self.waits if self.status is SyncStatus.PENDING and self.as_of is None else None
+
+    @property
+    def owned_by(self) -> str | None:
+        """Who looks after the records, where that is asked of those of now."""
+        return self.owner if self.as_of is None else None
 
     @property
     def unlinked(self) -> bool:
@@ -354,6 +365,8 @@ class Filters:
             conditions.append(entity.in_closed_period)
         if self.differs:
             conditions.append(entity.differs)
+        if self.owned_by:
+            conditions.append(self._owned(entity))
         if self.search:
             conditions.append(self._found(entity))
         return conditions
@@ -404,6 +417,15 @@ class Filters:
             part = PROBLEM_NAME.icontains(self.problem, autoescape=True)
             ids = ids.where(or_(whole, and_(~named, part)))
         return ids
+
+    def _owned(self, entity: Entity) -> ColumnElement[bool]:
+        """Whether the chosen account looks after a record, or nobody does."""
+        of, key = triage.c, entity.rows.c.id
+        owned = select(of.record_id).where(of.entity == entity.key)
+        if self.owner == NOBODY:
+            return ~owned.where(of.record_id == key, of.owner_id.is_not(None)).exists()
+        whose = select(account.c.id).where(account.c.login == self.owner).scalar_subquery()
+        return key.in_(owned.where(of.owner_id == whose))
 
     def _found(self, entity: Entity) -> ColumnElement[bool]:
         """One index after the other, united: an OR over all of them could use none."""
@@ -484,6 +506,7 @@ class Filters:
             ("accounting month", None if self.month == NO_DATE else self.month),
             ("attempted:", self.tried and self.tried.lower()),
             ("will not be synced:", self.given_up and self.given_up.lower()),
+            ("owner", None if self.owner == NOBODY else self.owned_by),
             ("created", self.age and self.age.words),
             ("since", self.since and readable_moment(self.since)),
         ):
@@ -491,6 +514,8 @@ class Filters:
                 parts.append(f"{label} {value}")
         if self.month == NO_DATE:
             parts.append("no accounting date")
+        if self.owned_by == NOBODY:
+            parts.append("nobody’s")
         if self.blocked and entity.blocking is not None and self.as_of is None:
             parts.append(f"blocked, its {entity.blocking.document} is not Complete")
         if self.closed and self.as_of is None:
@@ -522,6 +547,7 @@ class Filters:
             *(("waits",) if self.stuck else ()),
             *(("attempted",) if self.tried else ()),
             *(("will_not_sync",) if self.given_up else ()),
+            *(("owner",) if self.owned_by else ()),
         ):
             value = getattr(self, name)
             if value:
@@ -588,7 +614,29 @@ def _parse_as_of(filters: Filters, text: str, corrections: list[str]) -> Filters
         return filters
     if filters.stuck or filters.blocked:
         corrections.append("What a record waited for is not known of the past; showing all.")
-    return replace(filters, as_of=moment, waits=None, blocked=False)
+    if filters.owner:
+        corrections.append("Owners are not known of the past; showing all.")
+    return replace(filters, as_of=moment, waits=None, blocked=False, owner=None)
+
+
+def parse_range(
+    named: Sequence[str], dates: Sequence[str], corrections: list[str]
+) -> tuple[Window, date | None, date | None]:
+    """A date range, with its first and last day if it is a custom one; what is wrong with it is
+    corrected and said."""
+    custom = _parse_days(dates, corrections)
+    window = Window.CUSTOM if custom else Window.PAST_MONTH
+    if named:
+        try:
+            window = Window(named[0])
+        except ValueError:
+            window = Window.PAST_MONTH
+            corrections.append(
+                f"There is no date range “{_shorten(named[0])}”; showing the past month."
+            )
+    if window is not Window.CUSTOM:
+        return window, None, None
+    return (window, *custom) if custom else (Window.PAST_MONTH, None, None)
 
 
 def _parse_days(values: Sequence[str], corrections: list[str]) -> tuple[date, date] | None:
@@ -665,8 +713,8 @@ def parse(
 ) -> tuple[Filters, list[str]]:
     """Filters out of address parameters, and a sentence for each thing that had to be corrected.
 
-    `known` lists the values that exist for party, billing, connection, currency, cause, waits and
-    month; a value that is not among them is dropped and said. Never raises.
+    `known` lists the values that exist for party, billing, connection, currency, cause, waits,
+    month and owner; a value that is not among them is dropped and said. Never raises.
     """
     corrections: list[str] = []
 
@@ -684,21 +732,8 @@ def parse(
             corrections.append(f"There is no sync status “{_shorten(status[0])}”; showing Failed.")
         else:
             filters = replace(filters, status=found)
-    custom = _parse_days(given("dates"), corrections)
-    if window := given("range"):
-        try:
-            filters = replace(filters, window=Window(window[0]))
-        except ValueError:
-            corrections.append(
-                f"There is no date range “{_shorten(window[0])}”; showing the past month."
-            )
-    elif custom:
-        filters = replace(filters, window=Window.CUSTOM)
-    if filters.window is Window.CUSTOM:
-        if custom:
-            filters = replace(filters, start=custom[0], end=custom[1])
-        else:
-            filters = replace(filters, window=Window.PAST_MONTH)
+    window, start, end = parse_range(given("range"), given("dates"), corrections)
+    filters = replace(filters, window=window, start=start, end=end)
     if search := given("search"):
         if len(search[0]) > LONGEST_SEARCH:
             corrections.append(
@@ -719,6 +754,7 @@ def parse(
         ("month", "accounting month"),
         ("attempted", "choice of attempts"),
         ("will_not_sync", "choice of closed records"),
+        ("owner", "owner"),
     ):
         if value := given(name):
             if not _possible(name, value[0], known):

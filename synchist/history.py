@@ -142,7 +142,7 @@ def load_record(connection: Connection, entity: Entity, record_id: int) -> Recor
                 entity.closed_through.label("closed_through"),
                 *(column.source.label(column.key) for column in entity.columns),
             )
-            .select_from(entity.source)
+            .select_from(entity.listed)
             .where(of.id == record_id)
         )
         .mappings()
@@ -229,9 +229,9 @@ def load_events(connection: Connection, entity: Entity, record_id: int) -> list[
     return events[::-1]
 
 
-def told(entity: Entity) -> Select[Any]:
-    """Events of an entity's records with all that `as_event` tells of them."""
-    return (
+def told(entity: Entity | None = None) -> Select[Any]:
+    """Events of an entity's records, or of all, with all that `as_event` tells of them."""
+    events = (
         select(
             *(sync_event.c[name] for name in ("record_id", "version")),
             *(sync_event.c[name] for name in ("at", "kind", "operation_id", *TRACKED)),
@@ -262,8 +262,8 @@ def told(entity: Entity) -> Select[Any]:
             ),
         )
         .outerjoin(problem, problem.c.id == diagnosis.c.problem_id)
-        .where(sync_event.c.entity == entity.key)
     )
+    return events if entity is None else events.where(sync_event.c.entity == entity.key)
 
 
 # By stored values and once: a record may have hundreds of events.

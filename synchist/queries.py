@@ -42,6 +42,7 @@ from synchist.filters import (
     EARLIEST,
     NO_CONNECTION,
     NO_DATE,
+    NOBODY,
     Filters,
     Window,
     happened_since,
@@ -50,6 +51,7 @@ from synchist.filters import (
 )
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
+from synchist.triage import people
 
 MOST_RECENT = 200_000
 """Events since a past moment up to which it may be counted from the present."""
@@ -373,28 +375,36 @@ def load(
 ) -> pd.DataFrame:
     """The records that match, in the chosen order; as they stood, where the filters look back.
 
-    Returns a DataFrame indexed by `id` with `version` (int64) and one column per column that the
-    status shows (`entity.shown`): money Int64 in minor units, moments datetime64 in UTC, days as
-    dates, everything else as text; missing values are None, NaT or NA.
+    Returns a DataFrame indexed by `id` with `version` and `told`, the version of owner and note
+    (int64), and one column per column that the status shows (`entity.shown`): money Int64 in minor
+    units, moments datetime64 in UTC, days as dates, everything else as text; missing values are
+    None, NaT or NA.
     """
     entity = filters.of(entity)
     columns = entity.shown(filters.status)
     statement = select(
-        entity.rows.c.id, entity.rows.c.version, *(_selected(column) for column in columns)
-    ).select_from(entity.source)
+        entity.rows.c.id,
+        entity.rows.c.version,
+        entity.told.label("told"),
+        *(_selected(column) for column in columns),
+    ).select_from(entity.listed)
     if limit is None:
         statement = statement.where(*filters.conditions(entity))
     elif entity.as_of:
         listed = _past_page(connection, entity, filters, limit, offset)
         statement = statement.where(entity.rows.c.id.in_(among(connection, listed)))
     else:
-        # Names are joined to the page alone, and not to all that is skipped on the way to it.
+        # Names and what the team says are joined to the page alone, and not to all that is skipped
+        # on the way to it.
         page = _page(connection, entity, filters, limit, offset).subquery()
         statement = statement.where(entity.rows.c.id.in_(select(page.c.id)))
     rows = connection.execute(statement.order_by(*_order(entity, filters))).all()
-    ids, versions, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(columns))
+    ids, versions, told, *values = zip(*rows, strict=True) if rows else [()] * (3 + len(columns))
     index = pd.Index(ids, dtype="int64", name="id")
-    data = {"version": pd.Series(versions, index=index, dtype="int64")}
+    data = {
+        "version": pd.Series(versions, index=index, dtype="int64"),
+        "told": pd.Series(told, index=index, dtype="int64"),
+    }
     for column, of_column in zip(columns, values, strict=True):
         data[column.key] = _series(column, of_column, index)
     return pd.DataFrame(data, index=index, copy=False)
@@ -449,7 +459,7 @@ def numbers(connection: Connection, entity: Entity, ids: Sequence[int]) -> dict[
 def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
     """What can be chosen under More: names of parties, billing organizations, connections,
     currencies and causes, each in alphabetical order, why Pending records wait, and the months of
-    accounting dates."""
+    accounting dates; logins of owners."""
 
     def names(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
         return sorted(
@@ -465,6 +475,7 @@ def choices(connection: Connection, entity: Entity) -> dict[str, list[str]]:
         "cause": sorted(cause.label for cause in Cause if cause.value in causes),
         "waits": list(entity.waiting),
         "month": [*(month_of(month) for month in months(connection, [entity])), NO_DATE],
+        "owner": [*(person.login for person in people(connection)), NOBODY],
     }
 
 

@@ -1,5 +1,6 @@
 """What an account may be granted."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -9,6 +10,9 @@ class Role(StrEnum):
     ACCOUNTING_SYNC = "Accounting Sync"
     HIDE_EXPORT = "Hide Export To Excel"
     CLOSE = "Close"
+    HINTS = "Hints"
+    AUDIT = "Audit"
+    ADMINISTRATOR = "Administrator"
 
     @property
     def meaning(self) -> str:
@@ -17,4 +21,16 @@ class Role(StrEnum):
             Role.ACCOUNTING_SYNC: "May see the sync history and change sync statuses.",
             Role.HIDE_EXPORT: "May not export to Excel.",
             Role.CLOSE: "May sign months off and reopen them.",
+            Role.HINTS: "May write the team's own hints on what to do.",
+            Role.AUDIT: "May read the audit log.",
+            Role.ADMINISTRATOR: "May add accounts, and grant and revoke roles.",
         }[self]
+
+
+FIRST_PAGES: Mapping[Role, str] = {
+    Role.ACCOUNTING_SYNC: "/",
+    Role.AUDIT: "/audit",
+    Role.ADMINISTRATOR: "/accounts",
+}
+"""The roles that open pages, each with the address of its first one. None of them gives another:
+who administers need not see the money, and who audits neither."""

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         " there; empty means no links",
     )
 
+    seal_file: str = Field(
+        default="",
+        description="File to which the newest seal of the history is appended, best on another"
+        " machine: docs/assurance.md; empty means none",
+    )
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Table, func, select
 
 from synchist.accounts import Principal
 from synchist.db.engine import reading
-from synchist.db.tables import operation, operation_item, sync_event
+from synchist.db.tables import metadata, operation, operation_item, sync_event
 from synchist.db.types import moment_text
 from synchist.entities import ENTITIES, Entity
 from synchist.receipts import Receipt
@@ -84,6 +84,16 @@ def written() -> dict[str, int]:
         }
 
 
+def everything(*without: Table) -> dict[str, list[Any]]:
+    """Every row of every table but these."""
+    with reading() as connection:
+        return {
+            table.name: sorted(connection.execute(select(table)).all(), key=repr)
+            for table in metadata.sorted_tables
+            if table not in without
+        }
+
+
 # ---------------------------------------------------------------- what jobs and the TMS write
 
 
@@ -114,7 +124,7 @@ def attempt(
 
 def run(database: Database, *statements: str) -> None:
     """Plain statements of a job or the TMS, each in a transaction of its own."""
-    with database.bare() as connection:
-        for statement in statements:
+    for statement in statements:
+        with database.elsewhere(statement) as connection:
             connection.execute(statement)
             connection.commit()

@@ -1,17 +1,20 @@
 """What tests stand on: real databases, a known world, people, a browser, the running product."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from datetime import date
+from functools import cache
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,13 +26,15 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import insert, make_url
 
-from synchist import problems
+from synchist import overview, problems
 from synchist.accounts import Principal
-from synchist.db.engine import _sqlite_module, engine, reading, writing
+from synchist.db import grants
+from synchist.db.engine import _file, _sqlite_module, engine, reading, writing
 from synchist.db.prepare import upgrade
 from synchist.db.tables import account, auth_session, role_grant
 from synchist.db.types import utc_now
 from synchist.demo import make_demo
+from synchist.filters import today
 from synchist.roles import Role
 from synchist.settings import settings
 from tests.invariants import violations
@@ -37,7 +42,7 @@ from tests.world import World, build
 
 ROOT = Path(__file__).resolve().parent.parent
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
-_numbers = count(1)
+OWNER, APPLICATION, JOBS, TMS = "postgres", "synchist", "synchist_jobs", "synchist_tms"
 
 
 # The first example may wait for tables to be made, and examples share one database.
@@ -58,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "tampered: the test breaks the history on purpose; the invariants must notice it",
     )
+    config.addinivalue_line(
+        "markers",
+        "owner: on PostgreSQL the product works as the owner of the tables, as demos are made",
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -76,22 +85,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Database:
-    """A fresh, migrated database, the configured one while a test runs."""
+    """A fresh, migrated database, the configured one while a test runs.
+
+    On PostgreSQL `url` is the application's, whose role may do what `db/grants.py` says.
+    """
 
     dialect: str
     url: str
+    world: World | None = None
 
-    @contextmanager
-    def bare(self) -> Iterator[Any]:
+    def bare(self) -> AbstractContextManager[Any]:
         """A driver's own connection with default settings, as a sync job elsewhere has it."""
+        return self._connected(JOBS)
+
+    def tms(self) -> AbstractContextManager[Any]:
+        """The same as the TMS, which brings records and changes its own part of them."""
+        return self._connected(TMS)
+
+    def owner(self) -> AbstractContextManager[Any]:
+        """The same as the owner of the tables, who may do anything."""
+        return self._connected(OWNER)
+
+    def elsewhere(self, statement: str) -> AbstractContextManager[Any]:
+        """The same as the first of jobs, TMS and owner that may carry out this statement."""
+        if found := re.match(r"(UPDATE|INSERT INTO) (\w+)", statement):
+            verb, table = found.groups()
+            sets = set(re.findall(r"(\w+)\s*=", re.split(r"\sWHERE\s", statement)[0]))
+            for role, rights in ((JOBS, grants.JOBS), (TMS, grants.TMS)):
+                of = rights.get(table)
+                if of and (of.inserts if verb == "INSERT INTO" else sets <= set(of.updates)):
+                    return self._connected(role)
+        return self._connected(OWNER)
+
+    def url_of(self, role: str) -> str:
+        """The address for another role."""
+        return _as(role, self.url) if self.dialect == POSTGRESQL else self.url
+
+    def _connected(self, role: str) -> AbstractContextManager[Any]:
         # The same SQLite library as the engine's: two libraries in one process that open one
         # file drop each other's locks.
-        with closing(
-            psycopg.connect(self.url)
+        return closing(
+            psycopg.connect(self.url_of(role))
             if self.dialect == POSTGRESQL
             else _sqlite_module().connect(make_url(self.url).database)
-        ) as connection:
-            yield connection
+        )
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
@@ -101,7 +138,11 @@ class Database:
 
 @contextmanager
 def configured(url: str) -> Iterator[None]:
-    """Make a database the configured one, and let go of it afterwards."""
+    """Make a database the configured one, and let go of it afterwards.
+
+    Engines stay for whoever comes to the same address: they know by then what statements of
+    theirs are in SQL, which takes longer to find out than most tests do.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNCHIST_DATABASE_URL", url)
         settings.cache_clear()
@@ -110,7 +151,18 @@ def configured(url: str) -> Iterator[None]:
         engine(address).dispose()
         engine(address, create=True).dispose()
     settings.cache_clear()
-    engine.cache_clear()
+    _file.cache_clear()  # without a connection to it, another file may get its number
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """Let the product work as the owner of the configured database's tables for a while."""
+    address = make_url(settings().url)
+    if address.get_backend_name() == "sqlite":
+        yield
+        return
+    with configured(_as(OWNER, settings().url)):
+        yield
 
 
 @contextmanager
@@ -175,34 +227,91 @@ def _named(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+def _as(role: str, url: str) -> str:
+    return make_url(url).set(username=role).render_as_string(hide_password=False)
+
+
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql_server: str) -> str:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute("CREATE DATABASE template_of_tests")
-    with configured(_named(postgresql_server, "template_of_tests")):
+    template = _named(postgresql_server, "template_of_tests")
+    with configured(template):
         upgrade()
+    # Roles are the server's, their rights are copied with the template.
+    with psycopg.connect(template, autocommit=True) as connection:
+        connection.execute(grants.grants_script(APPLICATION, JOBS, TMS))
     return postgresql_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_world(sqlite_template: Path) -> Callable[[date], tuple[Path, World]]:
+    """A copy of the template that holds the known world, as it is told on a day."""
+
+    @cache
+    def made(day: date) -> tuple[Path, World]:
+        path = shutil.copy(sqlite_template, sqlite_template.with_name(f"{day}.db"))
+        with configured(f"sqlite:///{path}"), writing() as connection:
+            return path, build(connection)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def postgresql_world(postgresql_template: str) -> Callable[[date], tuple[str, World]]:
+    """The same on PostgreSQL: the name of a database."""
+
+    @cache
+    def made(day: date) -> tuple[str, World]:
+        name = f"world_{day:%Y%m%d}"
+        with psycopg.connect(postgresql_template, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")
+        with configured(_named(postgresql_template, name)), writing() as connection:
+            return name, build(connection)
+
+    return made
 
 
 @contextmanager
 def _fresh(dialect: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A copy of the template: of the one that holds the world where the test asks for `world`."""
     tampered = request.node.get_closest_marker("tampered") is not None
+    template = request.getfixturevalue(f"{dialect}_template")
+    source: Any = template if dialect == SQLITE else "template_of_tests"
+    world = None
+    if "world" in request.fixturenames:
+        source, world = request.getfixturevalue(f"{dialect}_world")(today())
+    # At one address for all tests, so that engines stay: unless a test changes what they are made
+    # with.
+    changes = "monkeypatch" in request.fixturenames
+    if changes:
+        engine.cache_clear()
+    try:
+        with _copied(dialect, template, source) as copied:
+            role = OWNER if request.node.get_closest_marker("owner") else APPLICATION
+            url = _as(role, copied) if dialect == POSTGRESQL else copied
+            with checked(url, tampered):
+                yield Database(dialect, url, world)
+    finally:
+        if changes:
+            engine.cache_clear()
+
+
+@contextmanager
+def _copied(dialect: str, template: Any, source: Any) -> Iterator[str]:
+    """The address of a copy, which is the same for all copies of a kind."""
     if dialect == SQLITE:
-        path = request.getfixturevalue("tmp_path") / "synchist.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        url = f"sqlite:///{path}"
-        with checked(url, tampered):
-            yield Database(dialect, url)
+        folder = template.with_name("test")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield f"sqlite:///{shutil.copy(source, folder / 'synchist.db')}"
         return
-    server = request.getfixturevalue("postgresql_template")
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy")
+    with psycopg.connect(template, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE test TEMPLATE {source} STRATEGY file_copy")
         try:
-            with checked(_named(server, name), tampered):
-                yield Database(dialect, _named(server, name))
+            yield _named(template, "test")
         finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute("DROP DATABASE test WITH (FORCE)")
 
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL])
@@ -223,9 +332,9 @@ def sqlite_database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture
 def world(database: Database) -> World:
-    """The database filled with the known world; ids by meaningful names."""
-    with writing() as connection:
-        return build(connection)
+    """The known world that the database holds; ids by meaningful names."""
+    assert database.world, "A test asks for its world by name."
+    return deepcopy(database.world)
 
 
 # ---------------------------------------------------------------- people
@@ -304,25 +413,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Pat
         make_demo(2_000, seed=1)
         while problems.catch_up():
             pass
+        for day in overview.outdated():
+            overview.count(day)
     return path
 
 
-@pytest.fixture(scope="module")
-def served(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of the database behind `server`, a copy of the demo for each module."""
-    return f"sqlite:///{shutil.copy(demo, tmp_path_factory.mktemp('served') / 'synchist.db')}"
-
-
-@pytest.fixture(scope="module")
-def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The real product on a free port; the history behind it is checked at the end."""
-    output = tmp_path_factory.mktemp("server") / "output.txt"
+@contextmanager
+def started(url: str, output: Path, **variables: str) -> Iterator[str]:
+    """The address of the real product, started on a free port with these settings; what it says
+    goes to a file."""
     port = _free_port()
     with output.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
             cwd=ROOT,
-            env={**os.environ, "SYNCHIST_DATABASE_URL": served},
+            env={**os.environ, "SYNCHIST_DATABASE_URL": url, **variables},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -331,6 +436,7 @@ def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         address = f"http://localhost:{port}"
         _wait_until_ready(address, process, output)
         yield address
+        assert process.poll() is None, "The server has ended by itself."
     finally:
         process.terminate()
         try:
@@ -338,8 +444,36 @@ def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    with checked(served):
+
+
+@pytest.fixture(scope="session")
+def _product(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One server for all modules and its SQLite file. A start takes as long as some modules do, and
+    so does compiling the pages' code, which a browser does once for each address."""
+    folder = tmp_path_factory.mktemp("product")
+    path = shutil.copy(demo, folder / "synchist.db")
+    with started(f"sqlite:///{path}", folder / "output.txt") as address:
+        yield address, path
+
+
+@pytest.fixture(scope="module")
+def served(_product: tuple[str, Path], demo: Path) -> Iterator[str]:
+    """The address of the database behind `server`: for each module a copy of the demo takes the
+    place of what was there, and its history is checked at the end."""
+    _, path = _product
+    new = shutil.copy(demo, path.with_name("new.db"))
+    for beside in path.parent.glob(f"{path.name}-*"):
+        beside.unlink()  # the log of the file that was there is not to be read into this one
+    os.replace(new, path)
+    yield f"sqlite:///{path}"
+    with checked(f"sqlite:///{path}"):
         pass
+
+
+@pytest.fixture(scope="module")
+def server(_product: tuple[str, Path], served: str) -> str:
+    """The address of the real product."""
+    return _product[0]
 
 
 def _free_port() -> int:

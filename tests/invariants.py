@@ -193,6 +193,34 @@ _OF_EVENTS = (
     ),
 )
 
+_OF_TRIAGE = (
+    (
+        "its owner and note are not what their last event says",
+        """SELECT t.entity, t.record_id FROM triage t LEFT JOIN triage_event e
+            ON e.entity = t.entity AND e.record_id = t.record_id AND e.version = t.version
+            WHERE e.id IS NULL OR e.owner_id IS DISTINCT FROM t.owner_id OR e.note <> t.note""",
+    ),
+    (
+        "the events of its owner and note are not numbered up to its version",
+        """SELECT e.entity, e.record_id FROM triage_event e LEFT JOIN triage t
+            ON t.entity = e.entity AND t.record_id = e.record_id
+            GROUP BY e.entity, e.record_id, t.version
+            HAVING min(e.version) <> 1 OR max(e.version) <> count(*)
+                OR t.version IS DISTINCT FROM count(*)""",
+    ),
+    (
+        "an event of its owner and note says what was so already",
+        """SELECT e.entity, e.record_id FROM triage_event e LEFT JOIN triage_event b
+            ON b.entity = e.entity AND b.record_id = e.record_id AND b.version = e.version - 1
+            WHERE e.owner_id IS NOT DISTINCT FROM b.owner_id AND e.note = coalesce(b.note, '')""",
+    ),
+    (
+        "it has an owner without a name, or a name without an owner",
+        """SELECT e.entity, e.record_id FROM triage_event e
+            WHERE (e.owner_id IS NULL) <> (e.owner IS NULL)""",
+    ),
+)
+
 _REQUESTED = """SELECT o.id FROM operation o
     LEFT JOIN operation_item i ON i.operation_id = o.id
     GROUP BY o.id, o.requested HAVING o.requested <> count(i.record_id)"""
@@ -243,6 +271,21 @@ _OF_CLOSES = (
 )
 
 
+_CHRONICLED = {
+    "operation": "r.id",
+    "reconciliation": "r.id",
+    "reconciliation_confirmation": "r.reconciliation_id || '/' || r.position",
+    "period_close": "r.id",
+    "period_reopen": "r.close_id",
+}
+"""Tables whose rows have no number, and the key by which the chronicle numbers them."""
+
+_UNNAMED = """SELECT {key} FROM {table} r WHERE NOT EXISTS (SELECT 1 FROM chronicle c
+    WHERE c.source = '{table}' AND c.key = {key})"""
+_NAMES_NOTHING = """SELECT key FROM chronicle WHERE source = '{table}'
+    AND key NOT IN (SELECT {key} FROM {table} r)"""
+
+
 _OPEN_THEN = """SELECT e.entity, e.sync_status, e.currency, count(*), sum(e.amount)
     FROM sync_event e WHERE e.at <= {end} AND e.sync_status <> 1
         AND NOT EXISTS (SELECT 1 FROM sync_event l WHERE l.entity = e.entity
@@ -291,7 +334,7 @@ def violations(connection: Connection) -> list[str]:
     for table in ENTITY_TABLES:
         for says, statement in _of_records(table.name):
             found += [f"{table.name} {record}: {says}." for (record,) in rows(statement)]
-    for says, statement in _OF_EVENTS:
+    for says, statement in (*_OF_EVENTS, *_OF_TRIAGE):
         found += [f"{entity} {record}: {says}." for entity, record in rows(statement)]
     for says, statement in _OF_CLOSES:
         found += [f"sign-off {identity}: {says}." for (identity,) in rows(statement)]
@@ -303,4 +346,13 @@ def violations(connection: Connection) -> list[str]:
         f"operation {identity}: it takes another one back without being an undo, or is one of none."
         for (identity,) in rows(_UNDOES)
     ]
+    for name, key in _CHRONICLED.items():
+        for says, statement in (
+            ("the chronicle does not name it", _UNNAMED),
+            ("the chronicle names it and it is not there", _NAMES_NOTHING),
+        ):
+            found += [
+                f"{name} {identity}: {says}."
+                for (identity,) in rows(statement.format(table=name, key=key))
+            ]
     return [*found, *_miscounted(connection)]

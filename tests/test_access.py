@@ -1,7 +1,8 @@
 """T9. Who may do what, by every way there is: each row of `access.csv` is tried as it stands.
 
-An answer is `allowed`, `not signed in` or `not allowed`; blank where there is no such way. After a
-change of the table write the page anew: `python -m tests.test_access > docs/access.md`.
+An answer is `allowed`, `not signed in`, `not allowed` or `led to their own page`; blank where there
+is no such way. After a change of the table write the page anew:
+`python -m tests.test_access > docs/access.md`.
 """
 
 import csv
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -19,14 +21,14 @@ from sqlalchemy import func, select, update
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
-from synchist import accounts, digest, export, loading, queries, receipts
+from synchist import accounts, audit, digest, export, hints, loading, queries, receipts, triage
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
 from synchist.closed_books import set_lock_date
 from synchist.closing import signing
 from synchist.closing.state import Close, Unit, first_of, load_closes
 from synchist.closing.workbook import workbook as closed
 from synchist.db.engine import reading, writing
-from synchist.db.tables import access_event, auth_session, operation
+from synchist.db.tables import access_event, auth_session, operation, team_hint, triage_event
 from synchist.db.types import utc_now
 from synchist.entities import BILLS, INVOICES
 from synchist.filters import Filters, today
@@ -46,6 +48,7 @@ from tests.ui.stage import Stage
 from tests.world import World, noon
 
 ALLOWED, NOT_SIGNED_IN, NOT_ALLOWED = "allowed", "not signed in", "not allowed"
+OWN_PAGE = "led to their own page"
 OPERATOR = Principal.command_line("operator")
 
 with Path(__file__).with_name("access.csv").open(newline="") as file:
@@ -73,8 +76,27 @@ def rows(way: str) -> Any:
 
 ROLES = {
     "visitor": (),
-    "controller": (Role.ACCOUNTING_SYNC, Role.CLOSE),
+    "analyst": (Role.ACCOUNTING_SYNC,),
+    "controller": (Role.ACCOUNTING_SYNC, Role.CLOSE, Role.HINTS),
     "viewer": (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT),
+    "auditor": (Role.AUDIT,),
+    "administrator": (Role.ADMINISTRATOR,),
+}
+HOLDERS = {
+    Role.ACCOUNTING_SYNC: ROLES["controller"],
+    Role.AUDIT: ROLES["auditor"],
+    Role.ADMINISTRATOR: ROLES["administrator"],
+}
+"""Who holds a role and will lose it."""
+AUDITED = {"open Audit", "read the audit log", "export the audit log"}
+ADMINISTERED = {
+    "open Accounts",
+    "add an account",
+    "grant a role",
+    "revoke a role",
+    "disable an account",
+    "enable an account",
+    "set a password",
 }
 _numbers = count(1)
 
@@ -108,14 +130,21 @@ class Person:
         return found or 0
 
 
-def person(kind: str) -> Person:
+def role_for(operation: str) -> Role:
+    """What those hold who lose their session, account or role."""
+    if operation in AUDITED:
+        return Role.AUDIT
+    return Role.ADMINISTRATOR if operation in ADMINISTERED else Role.ACCOUNTING_SYNC
+
+
+def person(kind: str, role: Role = Role.ACCOUNTING_SYNC) -> Person:
     """A new account of its own for each row, so that no row disturbs another."""
     if kind == "nobody":
         return Person(kind, Principal(None, "nobody"))
     if kind == "command line":
         return Person(kind, OPERATOR)
     login = f"person{next(_numbers)}"
-    who = sign_in(login, *ROLES.get(kind, (Role.ACCOUNTING_SYNC,)))
+    who = sign_in(login, *ROLES.get(kind, HOLDERS[role]))
 
     def end_session() -> None:
         with writing() as connection:
@@ -128,7 +157,7 @@ def person(kind: str) -> Person:
     changes: dict[str, Callable[[], object]] = {
         "session ended": end_session,
         "account disabled": lambda: accounts.disable(OPERATOR, login),
-        "role revoked": lambda: accounts.revoke(OPERATOR, login, Role.ACCOUNTING_SYNC),
+        "role revoked": lambda: accounts.revoke(OPERATOR, login, role),
     }
     return Person(kind, who, changes.get(kind, lambda: None))
 
@@ -142,6 +171,8 @@ def check(who: Person, answer: str, got: str, data: bool) -> None:
 
 
 # ---------------------------------------------------------------- the functions
+
+Operation = Callable[[Principal, World, Path], object]
 
 
 def _list(who: Principal, world: World, folder: Path) -> object:
@@ -166,6 +197,14 @@ def _change(who: Principal, world: World, folder: Path) -> object:
         version = connection.scalar(select(of.version).where(of.id == record)) or 0
     selection = {"invoice": {record: version}}
     return change_status(who, str(uuid4()), selection, Change(SyncStatus.PENDING)).applied
+
+
+def _own(who: Principal, world: World, folder: Path) -> object:
+    record = world.invoice["failed"]
+    with reading() as connection:
+        now = triage.told(connection, INVOICES, [record]).get(record, triage.Told())
+    edit = triage.Edit(now.version, None, f"Note {next(_numbers)}")
+    return triage.assign(who, INVOICES, {record: edit}).versions
 
 
 def _receipts(who: Principal, world: World, folder: Path) -> object:
@@ -198,10 +237,34 @@ def _load(who: Principal, world: World, folder: Path) -> object:
     return loading.load(who, INVOICES, file).written
 
 
-def _administer(who: Principal, world: World, folder: Path) -> object:
+PASSWORD = "a long enough password"
+
+
+def _add_account(who: Principal, world: World, folder: Path) -> object:
     login = f"added{next(_numbers)}"
-    accounts.add_account(who, login, "Somebody", "a long enough password")
+    accounts.add_account(who, login, "Somebody", PASSWORD)
     return login
+
+
+def _administer(change: Callable[[Principal, str], None], *roles: Role) -> Operation:
+    """A change of an account that holds these roles."""
+
+    def administer(who: Principal, world: World, folder: Path) -> object:
+        login = f"changed{next(_numbers)}"
+        sign_in(login, *roles)
+        change(who, login)
+        return True
+
+    return administer
+
+
+def _read_log(who: Principal, world: World, folder: Path) -> object:
+    with viewing(who, Role.AUDIT, "read the audit log") as (connection, _):
+        return len(audit.load(connection, audit.Asked(), 10))
+
+
+def _export_log(who: Principal, world: World, folder: Path) -> object:
+    return export.audit_log(who, audit.Asked())[1]
 
 
 def _compare(who: Principal, world: World, folder: Path) -> object:
@@ -275,11 +338,16 @@ def _export_close(who: Principal, world: World, folder: Path) -> object:
     return closed(who, first_of(noon(90).date()))[1]
 
 
-FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
+def _hint(who: Principal, world: World, folder: Path) -> object:
+    return hints.write(who, hints.Subject(named=f"Customer {next(_numbers)}"), "Ask Dana", 0)
+
+
+FUNCTIONS: dict[str, Operation] = {
     "list records": _list,
     "read a record": _read,
     "select all that match": _select_all,
     "change sync status": _change,
+    "own a record": _own,
     "read receipts": _receipts,
     "undo an operation": _undo,
     "make a digest": lambda who, world, file: digest.as_text(
@@ -296,8 +364,18 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
     "reopen a month": _reopen,
     "export a month's close": _export_close,
     "say when the books are closed": _close_books,
+    "write a hint": _hint,
     "load records": _load,
-    "administer users": _administer,
+    "add an account": _add_account,
+    "grant a role": _administer(lambda who, login: accounts.grant(who, login, Role.CLOSE)),
+    "revoke a role": _administer(
+        lambda who, login: accounts.revoke(who, login, Role.CLOSE), Role.CLOSE
+    ),
+    "disable an account": _administer(accounts.disable),
+    "enable an account": _administer(accounts.enable),
+    "set a password": _administer(lambda who, login: accounts.set_password(who, login, PASSWORD)),
+    "read the audit log": _read_log,
+    "export the audit log": _export_log,
 }
 
 
@@ -305,8 +383,9 @@ FUNCTIONS: dict[str, Callable[[Principal, World, Path], object]] = {
 def test_functions(
     database: Database, world: World, tmp_path: Path, operation: str, answers: dict[str, str]
 ) -> None:
-    for kind, answer in answers.items():
-        who = person(kind)
+    # Who is refused comes first: some of what may be done can be done a few times only.
+    for kind, answer in sorted(answers.items(), key=lambda one: one[1] == ALLOWED):
+        who = person(kind, role_for(operation))
         who.change()
         before = _written()
         try:
@@ -321,10 +400,13 @@ def test_functions(
             assert _written() == before
 
 
-def _written() -> int | None:
-    """How many operations there are: what is refused leaves none."""
+def _written() -> list[int | None]:
+    """How many operations, edits and hints there are: what is refused leaves none."""
     with reading() as connection:
-        return connection.scalar(select(func.count()).select_from(operation))
+        return [
+            connection.scalar(select(func.count()).select_from(table))
+            for table in (operation, triage_event, team_hint)
+        ]
 
 
 # ---------------------------------------------------------------- the pages' addresses
@@ -345,6 +427,9 @@ PATHS = {
     "open Connections": "/connections",
     "open Operations": "/operations",
     "open Record": "/record?entity=invoices&id=1",
+    "open Audit": "/audit",
+    "open Accounts": "/accounts",
+    "export the audit log": "/export/audit.xlsx",
     "export to Excel": "/export/invoices.xlsx",
     "export a reconciliation": f"/export/reconciliation/{RECONCILED}.xlsx",
     "export a month's close": "/export/close.xlsx?month=2026-10",
@@ -366,7 +451,7 @@ def test_pages(
 ) -> None:
     with configured(served):
         for kind, answer in answers.items():
-            who = person(kind)
+            who = person(kind, role_for(operation))
             who.change()
             with httpx.Client(base_url=server) as browser:
                 browser.cookies.set("synchist_session", who.token)
@@ -378,10 +463,12 @@ def _answered(browser: httpx.Client, reply: httpx.Response) -> tuple[str, bool]:
     """The answer of a route, and whether it came with a page or a file."""
     if reply.status_code == httpx.codes.SEE_OTHER:
         assert reply.content == b""
+        if reply.headers["location"] in ("/audit", "/accounts"):
+            return OWN_PAGE, False
         assert reply.headers["location"].startswith("/sign-in?next=/")
         said = browser.get(reply.headers["location"]).text
         return (
-            NOT_ALLOWED if "has no access to the sync history" in said else NOT_SIGNED_IN
+            NOT_ALLOWED if "is signed in but has no access to" in said else NOT_SIGNED_IN
         ), False
     if reply.status_code == httpx.codes.FORBIDDEN:
         assert "may not export" in reply.text
@@ -433,6 +520,22 @@ def _apply(tab: Tab) -> Steps:
     tab.run(ticked, *apply)
 
 
+def _note(tab: Tab) -> Steps:
+    tab.run()
+    noted = edits(tab.grid(), {"0": {"note": f"Note {next(_numbers)}"}})
+    yield
+    tab.run(noted)
+
+
+def _note_record(tab: Tab) -> Steps:
+    tab.run()
+    (note,) = (field for field in tab.all("text_input") if field.label == "Note")
+    typed = WidgetState(id=note.id, string_value=f"Note {next(_numbers)}")
+    save = _click(tab, "Save")
+    yield
+    tab.run(typed, save)
+
+
 def _change_record(tab: Tab) -> Steps:
     tab.run()
     tab.run(_click(tab, "Send back to Pending"))
@@ -447,6 +550,15 @@ def _act_on_cause(tab: Tab) -> Steps:
     apply = tab.applying()
     yield
     tab.run(*apply)
+
+
+def _write_hint(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Write a hint for …"))
+    field = WidgetState(id=tab.all("text_area")[0].id, string_value="Ask Dana first")
+    save = _click(tab, "Save hint")
+    yield
+    tab.run(field, save)
 
 
 def _take_back(tab: Tab) -> Steps:
@@ -465,8 +577,41 @@ def _click(tab: Tab, label: str) -> WidgetState:
     return WidgetState(id=tab.button(label).id, trigger_value=True)
 
 
+def _press(label: str, otherwise: str) -> Callable[[Tab], Steps]:
+    """Click a button of the page, or the one that stands there once it was clicked."""
+
+    def press(tab: Tab) -> Steps:
+        tab.run()
+        click = _click(tab, label if label in _labels(tab) else otherwise)
+        yield
+        tab.run(click)
+
+    return press
+
+
+def _set_password(tab: Tab) -> Steps:
+    tab.run()
+    tab.run(_click(tab, "Set password"))
+    _page, dialog = (one for one in tab.all("button") if one.label == "Set password")
+    apply = WidgetState(id=dialog.id, trigger_value=True)
+    generate = WidgetState(id=tab.all("checkbox")[-1].id, bool_value=True)
+    yield
+    tab.run(generate, apply)
+
+
 COMPLETE = "invoices_status=Complete&invoices_range=All+dates&invoices_rows=100+rows+a+page"
 PENDING_ALL = "invoice_payments_status=Complete&invoice_payments_range=All+dates"
+
+
+def _of(login: str) -> str:
+    """The address of an account on its page."""
+    return urlencode({"accounts_account": f"{login.capitalize()} ({login})"})
+
+
+def _without(words: str) -> str:
+    """That an account is shown, of which these words are not said."""
+    return rf"(?s)\A(?!.*{words}).*Added \d"
+
 
 TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     # operation: page, query, what is done, a pattern that stands on the page if it was done
@@ -487,9 +632,39 @@ TABS: dict[str, tuple[str, str, Callable[[Tab], Steps], str]] = {
     "read a record": ("invoices", "", _click_number, r"Sync status"),
     "select all that match": ("invoices", COMPLETE, _select_matching, r"\d\d\d selected"),
     "change sync status": ("invoices", "", _apply, r"1 invoice moved to"),
+    "own a record": ("bills", "", _note, r"\d failed bills"),
+    "own from a record": ("record", "entity=invoices&id=1", _note_record, r"· note “Note \d+”"),
     "change from a record": ("record", "entity=invoices&id=1", _change_record, r"invoice moved to"),
     "act on a cause": ("causes", "", _act_on_cause, r"moved to"),
     "undo an operation": ("operations", "", _take_back, r"taken back"),
+    "open Audit": ("audit", "", _open, r"Who did what"),
+    "open Accounts": ("accounts", "", _open, r"Who may sign in"),
+    "grant a role": (
+        "accounts",
+        _of("granted"),
+        _press("Grant Close", "Revoke Close"),
+        r"Since .*, by Person\d",
+    ),
+    "revoke a role": (
+        "accounts",
+        _of("revoked"),
+        _press("Revoke Close", "Grant Close"),
+        _without("Since "),
+    ),
+    "disable an account": (
+        "accounts",
+        _of("disabled"),
+        _press("Disable", "Enable"),
+        r"badge\[Disabled\]",
+    ),
+    "enable an account": (
+        "accounts",
+        _of("enabled"),
+        _press("Enable", "Disable"),
+        _without(r"Disabled\]"),
+    ),
+    "set a password": ("accounts", _of("keyless"), _set_password, _without("no password")),
+    "write a hint": ("causes", "", _write_hint, r"Ask Dana first"),
 }
 _DATA = re.compile(r"\d (failed|complete|pending)|\d\.\d\d (USD|CAD)|selected|moved to|taken back")
 
@@ -502,19 +677,30 @@ def changed(served: str) -> None:
         stage.change([record], Change(SyncStatus.PENDING))
 
 
+@pytest.fixture(scope="module")
+def targets(served: str) -> None:
+    """Accounts to change."""
+    with configured(served):
+        for login in ("granted", "revoked", "disabled", "enabled", "keyless"):
+            sign_in(login, *((Role.CLOSE,) if login == "revoked" else ()))
+        accounts.disable(OPERATOR, "enabled")
+
+
 @rows("protocol")
 def test_protocol(
     server: str,
     served: str,
     changed: None,
     reconciled: None,
+    targets: None,
     operation: str,
     answers: dict[str, str],
 ) -> None:
     page, query, steps, done = TABS[operation]
+    sent: list[tuple[WidgetState, ...]] = []
     with configured(served):
-        for kind, answer in answers.items():
-            who = person(kind)
+        for kind, answer in sorted(answers.items(), key=lambda one: one[1] != ALLOWED):
+            who = person(kind, role_for(operation))
             before = _written()
             try:
                 tab = Tab(server, page, token=who.token, query=query)
@@ -523,23 +709,29 @@ def test_protocol(
                 check(who, answer, NOT_ALLOWED if who.denials else NOT_SIGNED_IN, data=False)
                 continue
             with tab:
-                doing = steps(tab)
-                next(doing)
-                who.change()
-                next(doing, None)
+                if answer == NOT_ALLOWED and kind != "role revoked":
+                    # Who never had the page has nothing to click, and sends what another has sent.
+                    for states in sent:
+                        tab.run(*states)
+                else:
+                    doing = steps(tab)
+                    next(doing)
+                    who.change()
+                    next(doing, None)
                 check(who, answer, *_shown(tab, done))
+                sent = tab.sent if answer == ALLOWED else sent
             if answer != ALLOWED:
                 assert _written() == before
 
 
 def _shown(tab: Tab, done: str) -> tuple[str, bool]:
     """What the page has answered, and whether it shows any data."""
-    said = tab.texts().replace("\\", "").replace("*", "")
+    said = tab.said()
     kinds = {element.WhichOneof("type") for element in tab.elements}
     data = bool(_DATA.search(said)) or bool(kinds & {"dataframe", "table", "arrow_table"})
     if "Your session has ended" in said:
         return NOT_SIGNED_IN, data
-    if "lacks the role Accounting Sync" in said:
+    if "lacks the role" in said:
         return NOT_ALLOWED, data
     assert re.search(done, said), said
     return ALLOWED, True
@@ -553,17 +745,20 @@ Generated from `tests/access.csv`, each row of which is tried by the tests:
 `python -m tests.test_access > docs/access.md`.
 
 A **visitor** is signed in without any role; an **analyst** holds Accounting Sync; a **controller**
-holds Accounting Sync and Close; a **viewer** holds Accounting Sync and Hide Export To Excel.
-**Session ended**, **account disabled** and **role revoked** happened a moment before, with the page
-already open in a tab.
+holds Accounting Sync, Close and Hints; a **viewer** holds Accounting Sync and Hide Export To Excel;
+an **auditor** holds Audit and an **administrator** Administrator, and nothing else. **Session
+ended**, **account disabled** and **role revoked** happened a moment before, with the page already
+open in a tab, to a controller, or to an auditor or administrator where those are asked for.
 
 By **function** is a call of the product's own operation, by **page** an address in the browser, by
 **protocol** a click in a tab, or anything that a client can make look like one. – means that there
-is no such way: nobody loads records or administers users from a page.
+is no such way: nobody loads records from a page, and whoever may not write hints has no field to
+write them in.
 
 - Not signed in: a page leads to the sign-in page, a tab says that the session has ended.
 - Not allowed: one sentence says which role is missing. Nothing is returned, nothing is changed, and
   the refusal is recorded with the person's name.
+- Led to their own page: the root is the overview; who may see another page alone comes to that.
 """
 
 

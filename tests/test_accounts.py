@@ -3,17 +3,19 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import argon2
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from synchist import accounts
 from synchist.accounts import (
     AccountExists,
     InvalidAccount,
+    LastAdministrator,
     NotAllowed,
     NotSignedIn,
     NotTheDemo,
@@ -32,7 +34,7 @@ from synchist.demo import make_demo
 from synchist.errors import SynchistError
 from synchist.roles import Role
 from synchist.settings import settings
-from tests.conftest import Database
+from tests.conftest import Database, owned, sign_in
 
 OPERATOR = Principal.command_line("operator")
 PASSWORD = "correct horse battery"
@@ -82,7 +84,7 @@ def session(token: str) -> Session:
 
 
 def change(statement: Any) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(statement)
 
 
@@ -397,18 +399,18 @@ def test_nobody_is_refused(people: None, door: Gate, nobody: Principal) -> None:
 
 
 def test_a_denial_outlives_what_was_rolled_back(ana: Session) -> None:
-    def rename_all() -> None:
-        with acting(ana.principal, SYNC, "rename") as (connection, actor):
-            connection.execute(update(account).values(name="Renamed"))
-            accounts.record_access(connection, actor, "renamed", "")
+    def disable_all() -> None:
+        with acting(ana.principal, SYNC, "disable") as (connection, actor):
+            connection.execute(update(account).values(disabled_at=utc_now()))
+            accounts.record_access(connection, actor, "disabled", "")
             raise NotAllowed("Not even you.")
 
     with pytest.raises(NotAllowed, match="Not even you"):
-        rename_all()
+        disable_all()
     with reading() as connection:
-        assert "Renamed" not in connection.scalars(select(account.c.name)).all()
-    assert events("renamed") == []
-    assert [tuple(event) for event in events("denied")] == [(1, "Ana Example", "rename")]
+        assert set(connection.scalars(select(account.c.disabled_at))) == {None}
+    assert events("disabled") == []
+    assert [tuple(event) for event in events("denied")] == [(1, "Ana Example", "disable")]
 
 
 @pytest.mark.parametrize("door", [acting, viewing])
@@ -422,22 +424,26 @@ def test_the_command_line_has_all_rights_and_no_restriction(people: None, door: 
 
 
 def test_the_demo_needs_no_password(database: Database) -> None:
-    make_demo(records=20)
+    with owned():
+        make_demo(records=20)
     roles = {
         login: session(accounts.sign_in_demo(login, "127.0.0.1")).roles
         for login in accounts.DEMO_LOGINS
     }
     assert roles == {
         "analyst": {SYNC},
-        "controller": {SYNC, Role.CLOSE},
+        "controller": {SYNC, Role.CLOSE, Role.HINTS},
         "viewer": {SYNC, Role.HIDE_EXPORT},
+        "auditor": {Role.AUDIT},
+        "administrator": {Role.ADMINISTRATOR},
         "visitor": frozenset(),
     }
     assert attempt("analyst", "") == "SignInFailed"
 
 
 def test_only_the_demo_accounts_need_no_password(database: Database) -> None:
-    make_demo(records=20)
+    with owned():
+        make_demo(records=20)
     accounts.add_account(OPERATOR, "ana", "Ana Example", PASSWORD)
     for login in ("ana", "nobody", ""):
         with pytest.raises(NotTheDemo):
@@ -463,25 +469,154 @@ ADMINISTRATION: dict[str, Callable[[Principal], None]] = {
     "grant": lambda who: accounts.grant(who, "bob", SYNC),
     "revoke": lambda who: accounts.revoke(who, "vic", Role.HIDE_EXPORT),
     "disable": lambda who: accounts.disable(who, "bob"),
+    "enable": lambda who: accounts.enable(who, "zoe"),
     "password": lambda who: accounts.set_password(who, "bob", "another long password"),
 }
 
 
+@pytest.mark.parametrize("who", ["an administrator", "the command line"])
 @pytest.mark.parametrize("operation", ADMINISTRATION)
-def test_only_the_command_line_administers(ana: Session, operation: str) -> None:
+def test_administrators_and_the_command_line_administer_and_nobody_else(
+    ana: Session, operation: str, who: str
+) -> None:
     def state() -> str:
         with reading() as connection:
             return str([connection.execute(select(table)).all() for table in (account, role_grant)])
 
+    nora = sign_in("nora", Role.ADMINISTRATOR)
+    accounts.add_account(OPERATOR, "zoe", "Zoe Example", PASSWORD)
+    accounts.disable(OPERATOR, "zoe")
     before = state()
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotAllowed, match="lacks the role Administrator"):
         ADMINISTRATION[operation](ana.principal)
     with pytest.raises(NotSignedIn):
         ADMINISTRATION[operation](Principal(None, "operator"))
     assert state() == before
     assert [event.actor for event in events("denied")] == ["Ana Example", "operator"]
-    ADMINISTRATION[operation](OPERATOR)
+    ADMINISTRATION[operation](nora if who == "an administrator" else OPERATOR)
     assert state() != before
+
+
+def administrator(login: str) -> Principal:
+    """One who signs in with a password."""
+    accounts.add_account(OPERATOR, login, f"{login.title()} Example", PASSWORD)
+    accounts.grant(OPERATOR, login, Role.ADMINISTRATOR)
+    return session(accounts.sign_in(login, PASSWORD, HERE)).principal
+
+
+LOCKING_OUT: dict[str, Callable[[Principal, str], None]] = {
+    "revoking": lambda who, login: accounts.revoke(who, login, Role.ADMINISTRATOR),
+    "disabling": accounts.disable,
+}
+
+
+@pytest.mark.parametrize("way", LOCKING_OUT)
+def test_nobody_locks_the_last_administrator_out(people: None, way: str) -> None:
+    nora = administrator("nora")
+    # None of these could take over: one has no password, one is disabled, one has lost the role.
+    sign_in("no_password", Role.ADMINISTRATOR)
+    for login in ("disabled", "revoked"):
+        administrator(login)
+    accounts.disable(nora, "disabled")
+    accounts.revoke(nora, "revoked", Role.ADMINISTRATOR)
+    for who in (nora, OPERATOR):
+        with pytest.raises(LastAdministrator, match=r"nora is the last account .* somebody else"):
+            LOCKING_OUT[way](who, "nora")
+    accounts.disable(nora, "no_password")
+    accounts.grant(nora, "bob", Role.ADMINISTRATOR)
+    LOCKING_OUT[way](nora, "nora")
+    with pytest.raises(LastAdministrator):
+        LOCKING_OUT[way](OPERATOR, "bob")
+    with pytest.raises((NotAllowed, NotSignedIn)):
+        accounts.grant(nora, "nora", SYNC)
+
+
+def test_the_demo_keeps_an_administrator_too(database: Database) -> None:
+    with owned():
+        make_demo(records=20)
+    with pytest.raises(LastAdministrator):
+        accounts.disable(OPERATOR, "administrator")
+
+
+@pytest.mark.parametrize("way", LOCKING_OUT)
+def test_two_administrators_at_once_do_not_lock_each_other_out(people: None, way: str) -> None:
+    pair = {login: administrator(login) for login in ("nora", "nils")}
+    for _ in range(5):
+        start = threading.Barrier(2)
+
+        def strike(who: str, whom: str, start: threading.Barrier = start) -> str:
+            start.wait()
+            try:
+                LOCKING_OUT[way](pair[who], whom)
+            except SynchistError as error:
+                return type(error).__name__
+            return "done"
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = sorted(pool.map(strike, ("nora", "nils"), ("nils", "nora")))
+        assert outcomes in (["NotAllowed", "done"], ["NotSignedIn", "done"])
+        with reading() as connection:
+            left = [
+                row.login
+                for row in accounts.list_accounts(connection)
+                if Role.ADMINISTRATOR in row.roles and row.disabled_at is None
+            ]
+        assert len(left) == 1
+        for login in {"nora", "nils"} - set(left):
+            accounts.enable(OPERATOR, login)
+            with suppress(RoleUnchanged):
+                accounts.grant(OPERATOR, login, Role.ADMINISTRATOR)
+            pair[login] = session(accounts.sign_in(login, PASSWORD, "192.0.2.8")).principal
+
+
+def test_what_somebody_grants_to_themselves_is_marked(people: None) -> None:
+    nora = administrator("nora")
+    accounts.grant(nora, "nora", Role.AUDIT)
+    accounts.grant(nora, "bob", Role.AUDIT)
+    accounts.grant(nora, "nora", SYNC)
+    accounts.revoke(nora, "nora", SYNC)
+    with reading() as connection:
+        rows = {row.login: row for row in accounts.list_accounts(connection)}
+        own = accounts.own_grants(connection)
+    marks = {grant.role: (grant.by, grant.own) for grant in rows["nora"].grants}
+    assert marks == {
+        Role.ADMINISTRATOR: ("cli:operator", False),
+        Role.AUDIT: ("Nora Example", True),
+    }
+    assert [(one.by, one.own) for one in rows["bob"].grants] == [("Nora Example", False)]
+    # Also what was given back meanwhile.
+    assert [(one.login, one.role, one.until is None) for one in own] == [
+        ("nora", SYNC, False),
+        ("nora", Role.AUDIT, True),
+    ]
+    assert [event.detail for event in events("role_granted")][-3:] == [
+        "Audit to nora, to oneself",
+        "Audit to bob",
+        "Accounting Sync to nora, to oneself",
+    ]
+
+
+def test_a_disabled_account_can_be_enabled_again(people: None) -> None:
+    token = accounts.sign_in("ana", PASSWORD, HERE)
+    accounts.disable(OPERATOR, "ana")
+    assert attempt("ana", PASSWORD) == "SignInFailed"
+    accounts.enable(OPERATOR, "ana")
+    assert accounts.session_of(token) is None  # what was ended stays so
+    found = session(accounts.sign_in("ana", PASSWORD, HERE))
+    assert found.roles == {SYNC}
+    assert [event.detail for event in events("account_enabled")] == ["ana"]
+
+
+def test_the_list_says_who_was_here(people: None) -> None:
+    before = utc_now()
+    accounts.sign_in("ana", PASSWORD, HERE)
+    accounts.sign_in("ana", PASSWORD, HERE)
+    with reading() as connection:
+        seen = {row.login: row.last_sign_in for row in accounts.list_accounts(connection)}
+        latest = connection.scalar(select(func.max(auth_session.c.created_at)))
+    assert seen["ana"] == latest
+    assert seen["ana"] >= before
+    assert (seen["bob"], seen["vic"]) == (None, None)
 
 
 def test_administration_is_recorded(people: None) -> None:

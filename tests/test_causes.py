@@ -15,7 +15,7 @@ from synchist.filters import Filters, Window, start_of, today
 from synchist.queries import Total, added
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from tests.conftest import Database
+from tests.conftest import Database, owned
 from tests.test_problems import attempt, catch_up, job, problem_id
 from tests.world import STORIES, World, noon
 
@@ -93,7 +93,8 @@ def test_a_group_counts_only_entities_and_records_that_are_failed_now(
 
 
 def test_every_group_of_a_demo_is_the_list_behind_its_link(database: Database) -> None:
-    make_demo(600)
+    with owned():
+        make_demo(600)
     assert load_open().groups == ()
     catch_up()
     found = load_open()

@@ -283,7 +283,7 @@ def test_a_sign_off_freezes_what_the_month_holds(
     assert sum(number for kind, number in kept.items() if kind) == before.blocking.total.count
     assert said == [
         f"{state.named(MONTH)}, Harbor Point Chicago, QuickBooks US;"
-        f" {before.blocking.total.count} exceptions"
+        f" {before.blocking.total.count} exceptions: The customer is being mapped."
     ]
     assert after(close) == After((), 0)
 
@@ -400,6 +400,7 @@ def test_what_a_job_writes_while_it_is_signed_off_is_a_conflict(
 
     with pytest.raises(BlockingChanged):
         sign_off(controller, str(uuid4()), unit, "", what)
+    event.remove(engine_of(), "before_cursor_execute", _before)
     assert not job
     assert of(unit).state is State.OPEN
 

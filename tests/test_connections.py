@@ -21,7 +21,7 @@ from synchist.queries import Total
 from synchist.settings import settings
 from synchist.status_changes import Change, change_status
 from synchist.statuses import CloseReason, ConnectionState, SyncStatus
-from tests.conftest import Database
+from tests.conftest import Database, owned
 from tests.world import EXPIRED
 
 PENDING, COMPLETE, FAILED = SyncStatus
@@ -50,7 +50,7 @@ def be(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
 def insert(table: str, **values: object) -> int:
     places = ", ".join(f":{name}" for name in values)
     statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) RETURNING id"
-    with writing() as connection:
+    with owned(), writing() as connection:
         return int(connection.execute(text(statement), values).scalar_one())
 
 

@@ -35,6 +35,7 @@ from synchist.statuses import SyncStatus
 from tests.conftest import Database, checked, configured
 from tests.world import World
 
+pytestmark = pytest.mark.owner
 A_DAY = date(2026, 11, 22)
 DOCUMENTS, PAYMENTS = (INVOICES, BILLS), (INVOICE_PAYMENTS, BILL_PAYMENTS)
 
@@ -175,7 +176,7 @@ def test_jobs_can_insert_after_it(database: Database) -> None:
     make_demo(200)
     with reading() as db:
         newest = db.scalar(select(func.max(invoice.c.id)))
-    with database.bare() as job:
+    with database.tms() as job:
         job.execute(
             "INSERT INTO invoice (tms_id, number, party_id, billing_organization_id, currency,"
             " amount, tms_status, created_at) VALUES ('own-1', 'OWN-1', 101, 1, 'USD', 1,"
@@ -206,8 +207,11 @@ def test_its_accounts_sign_in_without_a_password_and_hold_their_roles(database: 
         ("analyst", Role.ACCOUNTING_SYNC),
         ("controller", Role.ACCOUNTING_SYNC),
         ("controller", Role.CLOSE),
+        ("controller", Role.HINTS),
         ("viewer", Role.ACCOUNTING_SYNC),
         ("viewer", Role.HIDE_EXPORT),
+        ("auditor", Role.AUDIT),
+        ("administrator", Role.ADMINISTRATOR),
     }
     assert passwords == [None] * len(ACCOUNTS)
     for login in ACCOUNTS:
@@ -236,7 +240,7 @@ def test_a_database_with_records_is_refused(database: Database, world: World) ->
 
 
 def test_a_database_with_accounts_is_refused(database: Database) -> None:
-    with database.bare() as other:
+    with database.owner() as other:
         other.execute(
             "INSERT INTO account (login, name, created_at)"
             " VALUES ('ana', 'Ana Real', '2026-11-22 12:00:00.000000')"

@@ -26,7 +26,7 @@ from synchist.settings import settings
 from synchist.status_changes import Change
 from synchist.statuses import CloseReason, SyncStatus
 from tests.changes import OPERATOR, TO_PENDING, attempt, move, run, sets, ticked
-from tests.conftest import Database, sign_in
+from tests.conftest import Database, owned, sign_in
 from tests.test_cli import done, refused
 from tests.world import HOSTILE, World, noon
 
@@ -137,7 +137,8 @@ def test_nothing_is_said_plainly(database: Database) -> None:
 @pytest.mark.parametrize("by", By)
 def test_a_recount_of_a_demo_agrees(database: Database, by: By) -> None:
     """In plain Python, over every record and event."""
-    make_demo(600)
+    with owned():
+        make_demo(600)
     catch_up()
     since = moment_of("week")
     found = load(since, by)

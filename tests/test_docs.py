@@ -43,7 +43,7 @@ def test_the_default_date_range_is_explained() -> None:
 
 def test_every_dependency_has_licence_and_reason() -> None:
     required = []
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-audit.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if name := re.match(r"[A-Za-z][\w-]*", line):
                 assert "==" in line, f"{line} is not pinned"

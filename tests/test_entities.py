@@ -82,7 +82,7 @@ def test_every_record_comes_once_with_all_its_columns(
 ) -> None:
     columns = [column.source.label(column.key) for column in entity.columns]
     with reading() as connection:
-        rows = connection.execute(select(*columns).select_from(entity.source)).all()
+        rows = connection.execute(select(*columns).select_from(entity.listed)).all()
     assert len(rows) == len(STORIES)
 
 

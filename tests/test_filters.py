@@ -21,6 +21,7 @@ from synchist.filters import (
     LONGEST_SEARCH,
     MOST_TERMS,
     NO_DATE,
+    NOBODY,
     Age,
     Attempted,
     Filters,
@@ -37,7 +38,7 @@ from synchist.filters import (
 from synchist.problems import catch_up
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from tests.conftest import Database
+from tests.conftest import Database, owned
 from tests.world import EXPIRED, HOSTILE, World, noon
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.key)
@@ -157,6 +158,7 @@ def chosen(draw: st.DrawFn) -> tuple[Entity, Filters]:
         will_not_sync=draw(st.none() | st.sampled_from([one.value for one in WillNotSync]))
         if status is SyncStatus.COMPLETE
         else None,
+        owner=draw(optional) if not as_of else None,
         age=draw(st.none() | st.sampled_from(Age)),
         since=draw(st.none() | st.datetimes(datetime(2000, 1, 2), timezones=st.just(UTC))),
         blocked=draw(st.booleans()) if entity.blocking and not as_of else False,
@@ -193,7 +195,7 @@ def test_filters_are_said_in_one_line(choice: tuple[Entity, Filters]) -> None:
 NAMES = (
     *("status", "range", "dates", "search", "party", "billing", "connection", "currency"),
     *("cause", "problem", "waits", "age", "since", "blocked", "closed", "differs", "sort"),
-    *("month", "attempted", "will_not_sync", "as_of", "nothing"),
+    *("month", "attempted", "will_not_sync", "owner", "as_of", "nothing"),
 )
 KNOWN = {
     "party": ["Bluebird Foods"],
@@ -201,11 +203,13 @@ KNOWN = {
     "cause": [Cause.TAX.label],
     "waits": list(INVOICES.waiting),
     "month": ["2026-10", NO_DATE],
+    "owner": ["ada", NOBODY],
 }
 values = st.lists(
     st.text()
     | st.sampled_from(["Failed", "Custom", "Past month", "true", "9999-12-31", "2026-11-22", "USD"])
     | st.sampled_from(["2026-10", "2026-13", "0000-01", NO_DATE, "Never", "Only these"])
+    | st.sampled_from(["ada", NOBODY, "nobody"])
     | st.sampled_from(["Pending", Cause.TAX.label, *INVOICES.waiting, *Age])
     | st.sampled_from(["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2026-11-22 17:03"])
     | st.dates().map(str)
@@ -302,6 +306,16 @@ def test_parsing_never_raises_and_says_what_it_corrects(
             {"status": ["Pending"], "attempted": ["Often"]},
             Filters(SyncStatus.PENDING),
             "There is no choice of attempts “Often”; showing all.",
+        ),
+        (
+            {"owner": ["ad'a"]},
+            Filters(),
+            "There is no owner “ad'a”; showing all.",
+        ),
+        (
+            {"owner": ["ada"], "as_of": ["2026-01-31T23:00:00Z"]},
+            Filters(as_of=datetime(2026, 1, 31, 23, tzinfo=UTC)),
+            "Owners are not known of the past; showing all.",
         ),
         (
             {"age": ["Ancient"]},
@@ -689,7 +703,7 @@ def test_cause_and_problem_together(database: Database, world: World) -> None:
 
 def test_a_full_name_means_no_problem_that_holds_it(database: Database, world: World) -> None:
     """Each connection has a problem of its own, and the name of one begins that of the other."""
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(
             text(
                 "INSERT INTO connection (name, system, company, state)"

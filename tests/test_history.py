@@ -42,8 +42,8 @@ def record_of(entity: Entity, record: int) -> Record:
 
 def job(database: Database, *statements: str) -> None:
     """Plain statements of a job or the TMS, each in a transaction of its own."""
-    with database.bare() as connection:
-        for statement in statements:
+    for statement in statements:
+        with database.elsewhere(statement) as connection:
             connection.execute(statement)
             connection.commit()
 

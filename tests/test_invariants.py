@@ -43,7 +43,29 @@ def forged(record: int, **changes: str) -> str:
     )
 
 
+SAID = (
+    "INSERT INTO triage_event VALUES"
+    " (NULL, 'invoice', 1, {}, '2026-11-01 00:00:00.000000', NULL, 'x', {})"
+)
+OWNED = "INSERT INTO triage VALUES ('invoice', 1, NULL, '{}', {})"
+
 TAMPERED = {
+    "invoice 1: its owner and note are not what their last event says.": [
+        OWNED.format("another", 1),
+        SAID.format(1, "NULL, NULL, 'a note'"),
+    ],
+    "invoice 1: the events of its owner and note are not numbered up to its version.": [
+        OWNED.format("a note", 2),
+        SAID.format(2, "NULL, NULL, 'a note'"),
+    ],
+    "invoice 1: an event of its owner and note says what was so already.": [
+        OWNED.format("a note", 2),
+        *(SAID.format(version, "NULL, NULL, 'a note'") for version in (1, 2)),
+    ],
+    "invoice 1: it has an owner without a name, or a name without an owner.": [
+        OWNED.format("a note", 1),
+        SAID.format(1, "NULL, 'Ada', 'a note'"),
+    ],
     "operation x: its outcomes do not add up to what was requested.": [
         OPERATION.format("x", 3),
     ],
@@ -178,6 +200,13 @@ TAMPERED = {
     "invoice 1: its version is not the number of its events.": [
         forged(1, kind="'direct'"),
     ],
+    "operation x: the chronicle does not name it.": [
+        "DROP TRIGGER operation_written",
+        OPERATION.format("x", 0),
+    ],
+    "period_reopen x: the chronicle names it and it is not there.": [
+        "INSERT INTO chronicle (source, key) VALUES ('period_reopen', 'x')",
+    ],
     "The trigger bill_guard_delete is missing, disabled or altered.": [
         "DROP TRIGGER bill_guard_delete",
     ],
@@ -198,7 +227,7 @@ def test_what_does_not_hold_is_noticed(
     database: Database, world: World, sentence: str, statements: list[str]
 ) -> None:
     """In brackets stands which way of several it is done."""
-    with database.bare() as connection:
+    with database.owner() as connection:
         for statement in statements:
             connection.execute(statement)
         connection.commit()
@@ -214,7 +243,7 @@ def test_an_undo_that_restores_all_is_fine(database: Database, world: World) -> 
         "UPDATE invoice SET sync_status = 2, last_operation_id = 'y' WHERE id = 1",
         UNDONE.format(1),
     ]
-    with database.bare() as connection:
+    with database.owner() as connection:
         for statement in statements:
             connection.execute(statement)
         connection.commit()
@@ -222,7 +251,7 @@ def test_an_undo_that_restores_all_is_fine(database: Database, world: World) -> 
 
 def test_a_failure_made_by_hand_may_bring_its_error(database: Database, world: World) -> None:
     """Failed needs an error; where none was, the operation says who moved it."""
-    with database.bare() as connection:
+    with database.owner() as connection:
         for statement in (
             OPERATION.format("x", 1),
             "UPDATE invoice SET sync_status = 2, sync_error = 'Marked as failed by Ada: recalled',"

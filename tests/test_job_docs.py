@@ -11,7 +11,7 @@ from synchist.db.engine import reading, writing
 from synchist.db.tables import invoice, sync_event
 from synchist.db.types import moment_text
 from synchist.statuses import EventKind, SyncStatus
-from tests.conftest import POSTGRESQL, Database
+from tests.conftest import JOBS, POSTGRESQL, Database, configured
 from tests.world import World
 
 CONTRACT = (Path(__file__).resolve().parent.parent / "docs" / "jobs.md").read_text("utf-8")
@@ -21,7 +21,7 @@ STATEMENTS = re.findall(r"```sql\n(.*?) *```", CONTRACT, re.DOTALL)
 def run(database: Database, statement: str, **values: object) -> list[tuple[object, ...]]:
     """Run a statement of the contract as a job would, in a transaction of its own."""
     used = {name: value for name, value in values.items() if f":{name}" in statement}
-    with writing() as connection:
+    with configured(database.url_of(JOBS)), writing() as connection:
         done = connection.execute(text(statement), used)
         return [tuple(row) for row in done] if done.returns_rows else []
 

@@ -51,6 +51,7 @@ from tests.conftest import (
 from tests.test_cli import process, refused
 from tests.world import EXPIRED, NOT_MAPPED, World
 
+pytestmark = pytest.mark.owner
 BRISK = Pace(push_seconds=(0, 0), pause_seconds=0)
 THROTTLED = "message=ThrottleExceeded; errorCode=003001; statusCode=429"
 
@@ -252,7 +253,7 @@ def test_nothing_is_held_while_the_books_are_asked(database: Database, world: Wo
 
     def meanwhile(entity: Entity, record_id: int) -> None:
         talked.append(record_id)
-        with database.bare() as other:
+        with database.owner() as other:
             cursor = other.cursor()
             if database.dialect == POSTGRESQL:
                 cursor.execute(

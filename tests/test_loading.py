@@ -45,7 +45,7 @@ from synchist.loading import (
 )
 from synchist.settings import settings
 from synchist.statuses import CloseReason, SyncStatus
-from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database
+from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database, owned
 from tests.world import World, noon
 
 ME = Principal.command_line("tests")
@@ -395,7 +395,7 @@ def test_nobody_loads_without_the_role(world: World, visitor: Principal, tmp_pat
 
 
 def test_the_demo_is_not_loaded_into(world: World, invoices: Callable[..., Report]) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(insert(database_fact).values(key=DEMO, value="1"))
     before = contents()
     with pytest.raises(DemoNotLoadable, match="SYNCHIST_DATABASE_URL"):
@@ -1002,7 +1002,7 @@ def test_a_job_that_writes_meanwhile_is_waited_for(
         "sync_at": noon(2).isoformat(),
     }
     loader = threading.Thread(target=lambda: reports.append(invoices(row)))
-    with database.bare() as job, database.bare() as watcher:
+    with database.bare() as job, database.owner() as watcher:
         job.execute(
             "UPDATE invoice SET sync_status = 2, sync_at = %s, sync_error = 'Again' WHERE id = %s",
             (noon(1), world.invoice["failed"]),

@@ -24,7 +24,7 @@ from synchist.roles import Role
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from tests.changes import OPERATOR, attempt, move, run, sets, ticked, to
-from tests.conftest import POSTGRESQL, Database
+from tests.conftest import POSTGRESQL, Database, owned
 from tests.world import EXPIRED, World, noon
 
 PENDING, COMPLETE, FAILED = SyncStatus
@@ -375,7 +375,7 @@ def test_connections_that_need_attention(database: Database, world: World) -> No
     ]
     expected: list[list[tuple[bool, bool]]] = [[], [(False, False)], [(True, False)]]
     for values, found in zip(states, expected, strict=True):
-        with writing() as connection:
+        with owned(), writing() as connection:
             connection.execute(
                 update(connection_table)
                 .where(connection_table.c.name == "QuickBooks US")
@@ -383,7 +383,7 @@ def test_connections_that_need_attention(database: Database, world: World) -> No
             )
         assert_as_the_page_of_connections()
         assert [(one.expired, one.refused) for one in load().attention] == [*found, (True, False)]
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(
             update(connection_table).values(state="authorized", token_expires_at=None)
         )

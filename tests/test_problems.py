@@ -57,7 +57,7 @@ every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: en
 
 def job(database: Database, statement: str, *values: object) -> None:
     """One statement over a connection of its own; `?` stands for a value."""
-    with database.bare() as connection:
+    with database.elsewhere(statement) as connection:
         mark = "%s" if database.dialect == POSTGRESQL else "?"
         connection.execute(statement.replace("?", mark), values)
         connection.commit()
@@ -736,6 +736,7 @@ def older_world(database: Database) -> World:
     return world
 
 
+@pytest.mark.owner
 def test_the_migration_marks_what_failed_before(database: Database, older_world: World) -> None:
     with reading() as connection:
         history = list(connection.execute(text("SELECT * FROM sync_event ORDER BY id")))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from synchist import queries
+from synchist.accounts import Principal
 from synchist.currencies import to_decimal
 from synchist.db.engine import reading, writing
 from synchist.db.types import moment_text
@@ -21,6 +22,7 @@ from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICES, Entity, 
 from synchist.filters import (
     NO_CONNECTION,
     NO_DATE,
+    NOBODY,
     Age,
     Attempted,
     Filters,
@@ -33,9 +35,11 @@ from synchist.filters import (
 )
 from synchist.problems import catch_up
 from synchist.queries import Total
+from synchist.roles import Role
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from tests.conftest import Database
+from synchist.triage import Edit, assign
+from tests.conftest import Database, sign_in
 from tests.world import EXPIRED, HOSTILE, NOT_MAPPED, STORIES, World, noon
 
 PENDING, COMPLETE, FAILED = SyncStatus
@@ -65,12 +69,22 @@ def diagnosed() -> None:
         pass
 
 
+def owned(world: World, entity: Entity) -> None:
+    """Half of the records are Olga's; some of the others were once."""
+    sign_in("olga", Role.ACCOUNTING_SYNC)
+    hers, were = (list(world.records(entity.key).values())[first::4] for first in (0, 2))
+    edits = {record: Edit(0, "olga", "Asked the bank") for record in (*hers, *were)}
+    assign(Principal.command_line("operator"), entity, edits)
+    again = {record: Edit(1, None) for record in were}
+    assign(Principal.command_line("operator"), entity, again)
+
+
 def job(database: Database, *statements: str) -> None:
     """What sync jobs and the TMS write, over a connection of their own."""
-    with database.bare() as connection:
-        for statement in statements:
+    for statement in statements:
+        with database.elsewhere(statement) as connection:
             connection.execute(statement)
-        connection.commit()
+            connection.commit()
 
 
 def add(entity: Entity, like: int, **values: Any) -> int:
@@ -121,7 +135,7 @@ def some_filters(entity: Entity, chance: Random) -> Filters:
         {"will_not_sync": chance.choice([*WillNotSync]).value},
         {"month": chance.choice([month_of(days[0]), NO_DATE])},
         {"age": chance.choice([*Age])},
-        {"since": start_of(days[0])},
+        chance.choice([{"since": start_of(days[0])}, {"owner": "olga"}, {"owner": NOBODY}]),
     ]
     filters = Filters(
         status=chance.choice([*SyncStatus]),
@@ -146,11 +160,12 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
 ) -> None:
     """Total, selectable, the other statuses and what is older: one meaning of the filters."""
     diagnosed()
+    owned(world, entity)
     job(database, f"UPDATE connection SET lock_date = '{today()}' WHERE name = 'QuickBooks US'")
     chance = Random(entity.key)
     found = 0
     with reading() as connection:
-        for _ in range(40):
+        for _ in range(50):
             filters = some_filters(entity, chance)
             frame = queries.load(connection, entity, filters)
             found += len(frame) > 0
@@ -270,6 +285,7 @@ def test_the_choices_under_more(database: Database, world: World) -> None:
         "cause": [],
         "waits": list(INVOICES.waiting),
         "month": [*map(month_of, _months(noon(90).date(), noon(1).date())), NO_DATE],
+        "owner": [NOBODY],
     }
     payable_alone = {
         "party": ["Delta Vans", "Lone Pine Trucking"],
@@ -359,7 +375,7 @@ def test_the_types_of_a_frame_do_not_depend_on_its_rows(database: Database, worl
         frame = load(entity, filters)
         assert frame.index.name == "id"
         columns = entity.shown(filters.status)
-        assert list(frame.columns) == ["version", *(column.key for column in columns)]
+        assert list(frame.columns) == ["version", "told", *(column.key for column in columns)]
         for column in columns:
             kind = str(frame[column.key].dtype)
             if column.kind is Kind.MONEY:

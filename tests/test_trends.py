@@ -24,7 +24,7 @@ from synchist.status_changes import Change
 from synchist.statuses import CloseReason, SyncStatus
 from synchist.trends import COUNTS, Asked, By, Step, Trends
 from tests.changes import OPERATOR, TO_PENDING, attempt, move, run, sets, ticked, versions
-from tests.conftest import Database
+from tests.conftest import Database, owned
 from tests.world import World, noon
 
 PENDING, COMPLETE, FAILED = SyncStatus
@@ -239,7 +239,8 @@ def test_a_recount_of_all_events_agrees(
 ) -> None:
     """In plain Python, over every event of a demo; read in chunks as a large history is."""
     monkeypatch.setattr(trends, "CHUNK", 50)
-    make_demo(500)
+    with owned():
+        make_demo(500)
     some = [(key, record) for key, of in versions().items() for record in list(of)[:6]]
     for key, record in some:
         entity = BY_KEY[key]

@@ -16,7 +16,7 @@ from synchist.filters import Filters
 from synchist.settings import settings
 from synchist.status_changes import Change, change_status
 from synchist.statuses import TMS_STATUSES, SyncStatus
-from tests.conftest import Database
+from tests.conftest import Database, owned
 
 PENDING = SyncStatus.PENDING
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -58,7 +58,7 @@ def blocked(entity: Entity) -> str:
 def insert(table: str, **values: object) -> int:
     places = ", ".join(f":{name}" for name in values)
     statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) RETURNING id"
-    with writing() as connection:
+    with owned(), writing() as connection:
         return int(connection.execute(text(statement), values).scalar_one())
 
 
@@ -268,7 +268,7 @@ def test_an_authorization_is_told_as_it_is_now(ids: dict[str | None, int | None]
     entity = ENTITIES[0]
     add(entity, "one", ids["token ended"])
     assert waits(entity) == {"one": DOWN}
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(
             text("UPDATE connection SET token_expires_at = :at"),
             {"at": moment_text(utc_now() + DAY)},

@@ -19,7 +19,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    text,
 )
 
 from synchist.accounts import Actor, NotAllowed, Principal, acting, record_access
@@ -35,6 +34,7 @@ from synchist.closing.state import (
     load_closes,
     named,
 )
+from synchist.db.engine import one_at_a_time
 from synchist.db.tables import connection as connection_table
 from synchist.db.tables import (
     organization,
@@ -118,7 +118,7 @@ def sign_off(principal: Principal, close_id: str, unit: Unit, note: str, seen: E
     identity, note = _identity(close_id), _text(note)
     with acting(principal, Role.CLOSE, "sign a month off") as (connection, actor):
         _sees(actor)
-        _one_at_a_time(connection)
+        one_at_a_time(connection, period_close)  # so that no unit is signed off twice
         if (known := load_close(connection, identity)) is not None:
             if (known.unit, known.note, known.actor) != (unit, note, actor.name):
                 raise InvalidClose("Close the dialog and open it again.")
@@ -142,7 +142,8 @@ def sign_off(principal: Principal, close_id: str, unit: Unit, note: str, seen: E
         if kept != seen:
             raise BlockingChanged
         words = f"{named(unit.month)}, {_name(connection, unit)}"
-        record_access(connection, actor, "month_signed_off", f"{words}; {kept.count:,} exceptions")
+        words += f"; {kept.count:,} exceptions" + (f": {note}" if note else "")
+        record_access(connection, actor, "month_signed_off", words)
         return _made(connection, identity)
 
 
@@ -156,7 +157,7 @@ def reopen(principal: Principal, close_id: str, reason: str) -> Close:
         raise InvalidClose("Say why the month is reopened.")
     with acting(principal, Role.CLOSE, "reopen a month") as (connection, actor):
         _sees(actor)
-        _one_at_a_time(connection)
+        one_at_a_time(connection, period_close)
         close = load_close(connection, identity)
         if close is None:
             raise NotSignedOff
@@ -200,13 +201,6 @@ def _text(given: str) -> str:
     if len(cleaned) > LONGEST_NOTE:
         raise InvalidClose(f"Shorten the text to {LONGEST_NOTE:,} characters.")
     return cleaned
-
-
-def _one_at_a_time(connection: Connection) -> None:
-    """Let sign-offs come one after the other, so that no unit is signed off twice; SQLite does so
-    by itself."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE period_close IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _check(connection: Connection, unit: Unit) -> None:

@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from synchist.db.types import folded
@@ -62,6 +62,23 @@ class DatabaseUnavailable(SynchistError):
             "The database can't be reached right now. Try again in a minute: a change that did go"
             " through is not applied a second time."
         )
+
+
+class NotGranted(SynchistError):
+    """PostgreSQL does not let the configured role do this."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database does not let the product's role do this. Upgrades, demos and simulated"
+            " jobs are the owner's; for anything else, rights are missing, which an administrator"
+            " grants with: python -m synchist db grants"
+        )
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether PostgreSQL refused a statement for lack of rights."""
+    cause = error.orig if isinstance(error, ProgrammingError) else error
+    return getattr(cause, "sqlstate", None) == "42501"
 
 
 def _sqlite_module() -> ModuleType:
@@ -210,12 +227,17 @@ def _transaction(**options: Any) -> Iterator[Connection]:
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         log.warning("database unavailable", error=str(error.__cause__ or error)[:500])
         raise DatabaseUnavailable from error
+    except ProgrammingError as error:
+        if not is_refusal(error):
+            raise
+        log.error("the database refused its role", error=str(error.orig))
+        raise NotGranted from error
 
 
 def reading() -> AbstractContextManager[Connection]:
     """A transaction that sees one state throughout, so that count, sums and rows agree.
 
-    Raises DatabaseUnavailable.
+    Raises DatabaseUnavailable, NotGranted.
     """
     if database().dialect.name == "postgresql":
         return _transaction(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -225,9 +247,18 @@ def reading() -> AbstractContextManager[Connection]:
 def writing() -> AbstractContextManager[Connection]:
     """A transaction that writes; on SQLite it takes the write lock at once.
 
-    Raises DatabaseUnavailable. Whatever else is raised inside rolls everything back.
+    Raises DatabaseUnavailable, NotGranted. Whatever else is raised inside rolls everything back.
     """
     return _transaction(synchist_write=True)
+
+
+def one_at_a_time(connection: Connection, table: Table) -> None:
+    """Let those who look at a table's rows before they add one do so one after the other, until
+    the transaction ends; SQLite does so by itself."""
+    if connection.dialect.name == "postgresql":
+        # LOCK TABLE would need the right to update every column.
+        name = func.hashtextextended(f"synchist.{table.name}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(name)))
 
 
 def dialect_insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -13,7 +13,15 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from synchist.db.engine import DatabaseUnavailable, database, engine, reading
+from synchist.db.engine import (
+    DatabaseUnavailable,
+    NotGranted,
+    database,
+    engine,
+    is_refusal,
+    reading,
+)
+from synchist.db.grants import VERSION, GrantsMissing, lacking_rights, owner_in_use
 from synchist.db.tables import database_fact
 from synchist.db.triggers import broken_triggers, install_triggers
 from synchist.errors import SynchistError
@@ -63,7 +71,8 @@ def _config() -> Config:
 def upgrade() -> None:
     """Bring the configured database to the newest schema and put its triggers in place.
 
-    Creates an embedded SQLite file that is not there yet.
+    Creates an embedded SQLite file that is not there yet. Raises DatabaseUnknown, NotGranted,
+    DatabaseUnavailable.
     """
     url = settings().url
     address = make_url(url)
@@ -88,7 +97,7 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         raise DatabaseUnavailable from error
     except (CommandError, DatabaseError) as error:
-        raise DatabaseUnknown from error
+        raise (NotGranted if is_refusal(error) else DatabaseUnknown) from error
 
 
 def is_current(connection: Connection) -> bool:
@@ -111,7 +120,7 @@ def prepare() -> None:
 
     An embedded SQLite database is created and migrated; a PostgreSQL database that is behind is
     refused, since a migration there is the administrator's decision. Raises DatabaseBehind,
-    TriggersBroken, DatabaseUnavailable.
+    GrantsMissing, TriggersBroken, DatabaseUnavailable.
     """
     address = make_url(settings().url)
     with _translated():
@@ -121,14 +130,29 @@ def prepare() -> None:
 
 
 def check() -> None:
-    """Raise DatabaseBehind or TriggersBroken where the database is not what this version needs;
-    changes nothing."""
+    """Raise DatabaseBehind, GrantsMissing or TriggersBroken where the database is not what this
+    version needs; changes nothing."""
     with reading() as connection:
-        if not is_current(connection):
+        lacking = lacking_rights(connection)
+        if f"select {VERSION}" not in lacking and not is_current(connection):
             raise DatabaseBehind
+        if lacking:
+            raise GrantsMissing(lacking)
         broken = broken_triggers(connection)
     if broken:
         raise TriggersBroken(broken)
+
+
+def unguarded() -> str:
+    """A sentence if the configured role could take the triggers away, else nothing."""
+    with reading() as connection:
+        owner = owner_in_use(connection)
+    if owner is None:
+        return ""
+    return (
+        f"The product signs in as {owner}, which owns the tables and can alter the history. Let it"
+        " use a role that can't; this makes one: python -m synchist db grants | psql"
+    )
 
 
 def is_demo(connection: Connection) -> bool:
@@ -137,4 +161,4 @@ def is_demo(connection: Connection) -> bool:
     return connection.scalar(select(key).where(key == DEMO)) is not None
 
 
-__all__ = ["DEMO", "check", "database", "is_current", "is_demo", "prepare", "upgrade"]
+__all__ = ["DEMO", "check", "database", "is_current", "is_demo", "prepare", "unguarded", "upgrade"]

@@ -655,6 +655,71 @@ period_reopen = Table(
     *_who(),
 )
 
+triage = Table(
+    "triage",
+    metadata,
+    Column("entity", String(20), primary_key=True),
+    Column("record_id", BigInteger, primary_key=True),
+    Column("owner_id", ForeignKey("account.id"), index=True, comment="null: nobody's"),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, comment="the number of its events"),
+)
+"""Who looks after a record, and a short note about it: the team's own, of no concern to a sync."""
+
+triage_event = Table(
+    "triage_event",
+    metadata,
+    _key(),
+    Column("entity", String(20), nullable=False),
+    Column("record_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    *_who(),
+    Column("owner_id", ForeignKey("account.id"), comment="from now on; null: nobody"),
+    Column("owner", String(200), comment="name at the time"),
+    Column("note", Text, nullable=False, comment="from now on"),
+    UniqueConstraint("entity", "record_id", "version"),
+    Index(None, "at"),
+)
+
+team_hint = Table(
+    "team_hint",
+    metadata,
+    _key(),
+    Column("cause", String(40), nullable=False, server_default="", comment="that it is for, or"),
+    Column("named", String(200), nullable=False, server_default="", comment="what has that name"),
+    Column("text", Text, nullable=False, comment="empty: it was taken away"),
+    *_who(),
+    CheckConstraint("(cause = '') <> (named = '')", name="one_subject"),
+    Index(None, "cause", "named"),
+)
+"""What the team knows about a cause or a named thing: the newest row of each counts."""
+
+chronicle = Table(
+    "chronicle",
+    metadata,
+    _key(),
+    Column("source", String(40), nullable=False, comment="a table whose rows have no number"),
+    Column("key", String(60), nullable=False, comment="the row's primary key"),
+    UniqueConstraint("source", "key"),
+)
+"""The order in which operations, reconciliations and sign-offs were written; kept by triggers."""
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("number", Identifier, primary_key=True, autoincrement=False, comment="1, 2, 3 …"),
+    Column("at", Moment, nullable=False),
+    Column("form", SmallInteger, nullable=False, comment="how rows were encoded"),
+    Column("source", String(40), nullable=False, comment="the table of its rows"),
+    Column("last_id", BigInteger, nullable=False, comment="all up to here are sealed"),
+    Column("count", Integer, nullable=False),
+    Column("fingerprints", Text, nullable=False, comment="of each row, to name the one altered"),
+    Column("hash", String(64), nullable=False, comment="of all above and the seal before"),
+    UniqueConstraint("source", "last_id"),
+    *_moments("at"),
+)
+"""A chain over everything that is only ever appended: what is sealed can't change unnoticed."""
+
 database_fact = Table(
     "database_fact",
     metadata,
@@ -666,5 +731,11 @@ APPEND_ONLY = (
     *(sync_event, operation, operation_item, access_event, attempt_line),
     *(reconciliation, reconciliation_line, reconciliation_confirmation, export_reading),
     *(period_close, period_close_sum, period_close_record, period_reopen),
+    *(triage_event, team_hint, chronicle, seal),
 )
 """Tables that nobody may change or delete from."""
+
+CHRONICLED = (
+    *(operation, reconciliation, reconciliation_confirmation, period_close, period_reopen),
+)
+"""Those of them whose rows have no number of their own, with what belongs to each row."""

@@ -32,11 +32,13 @@ from sqlalchemy import Connection, Integer, Table, UniqueConstraint, inspect, te
 
 from synchist.db.tables import (
     APPEND_ONLY,
+    CHRONICLED,
     ENTITY_TABLES,
     SYNC_COLUMNS,
     TELLS_WHY,
     TRACKED,
     UNDIAGNOSED,
+    chronicle,
 )
 
 _FIRING = ", ".join((*TRACKED, "last_operation_id"))
@@ -193,6 +195,15 @@ def _sqlite_append_only(name: str, keys: list[tuple[str, ...]]) -> Iterator[tupl
     )
 
 
+def _sqlite_chronicled(table: Table) -> Iterator[tuple[str, str]]:
+    key = " || '/' || ".join(f"NEW.{column.name}" for column in table.primary_key.columns)
+    yield (
+        f"{table.name}_written",
+        f"AFTER INSERT ON {table.name} BEGIN"
+        f" INSERT INTO chronicle (source, key) VALUES ('{table.name}', {key}); END",
+    )
+
+
 def _sqlite(append_only: Sequence[Table] = APPEND_ONLY) -> dict[str, str]:
     """Every trigger of SQLite by name."""
     triggers: dict[str, str] = {}
@@ -208,6 +219,8 @@ def _sqlite(append_only: Sequence[Table] = APPEND_ONLY) -> dict[str, str]:
         if "id" not in table.c or not isinstance(table.c.id.type, Integer):
             keys.append(("rowid",))  # a hidden second key, by which REPLACE would find its row
         triggers |= dict(_sqlite_append_only(table.name, keys))
+        if table in CHRONICLED and chronicle in append_only:
+            triggers |= dict(_sqlite_chronicled(table))
     return {name: f"CREATE TRIGGER {name} {body}" for name, body in triggers.items()}
 
 
@@ -291,7 +304,19 @@ def _postgresql_functions() -> dict[str, str]:
             WHERE n.version <> o.version;
             RETURN NULL;
         END""",
+        "synchist_append_chronicle": """DECLARE columns text[] := TG_ARGV;
+        BEGIN
+            INSERT INTO chronicle (source, key)
+            SELECT TG_TABLE_NAME, string_agg(to_jsonb(NEW) ->> c.name, '/' ORDER BY c.place)
+            FROM unnest(columns) WITH ORDINALITY AS c (name, place);
+            RETURN NULL;
+        END""",
     }
+
+
+def trigger_functions() -> list[str]:
+    """Names of PostgreSQL's trigger functions, which take no arguments."""
+    return list(_postgresql_functions())
 
 
 def _postgresql_triggers(
@@ -353,12 +378,22 @@ def _postgresql_triggers(
             "BEFORE DELETE OR UPDATE OR TRUNCATE ON {table} FOR EACH STATEMENT"
             " {refuse}('{table} is append-only')",
         )
-    add(
-        "sync_event",
-        "a_guard_insert",
-        "BEFORE INSERT ON {table} FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)"
-        " {refuse}('events are written by the database alone')",
-    )
+        if table in CHRONICLED and chronicle in append_only:
+            key = ", ".join(f"'{column.name}'" for column in table.primary_key.columns)
+            add(
+                table.name,
+                "c_append_chronicle",
+                "AFTER INSERT ON {table} FOR EACH ROW"
+                f" EXECUTE FUNCTION synchist_append_chronicle({key})",
+            )
+    for name in ("sync_event", "chronicle"):
+        if name in {table.name for table in append_only}:
+            add(
+                name,
+                "a_guard_insert",
+                "BEFORE INSERT ON {table} FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)"
+                " {refuse}('{table} is written by the database alone')",
+            )
     return triggers
 
 

@@ -43,8 +43,13 @@ WHOLE = "demo_records"
 
 ACCOUNTS: dict[str, tuple[str, tuple[Role, ...]]] = {
     "analyst": ("Ana Lytle (demo analyst)", (Role.ACCOUNTING_SYNC,)),
-    "controller": ("Cora Bell (demo controller)", (Role.ACCOUNTING_SYNC, Role.CLOSE)),
+    "controller": (
+        "Cora Bell (demo controller)",
+        (Role.ACCOUNTING_SYNC, Role.CLOSE, Role.HINTS),
+    ),
     "viewer": ("Victor Pell (demo viewer)", (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT)),
+    "auditor": ("Ada Quill (demo auditor)", (Role.AUDIT,)),
+    "administrator": ("Nils Ferro (demo administrator)", (Role.ADMINISTRATOR,)),
     "visitor": ("Vera Sandow (demo visitor)", ()),
 }
 """The demo accounts by login: name and roles. They have no password."""
@@ -84,6 +89,7 @@ def make_demo(
         db.execute(insert(organization), broker.organizations())
         db.execute(insert(connection), broker.connections())
         _add_accounts(db)
+        _add_hints(db, broker.hints())
     written = 0
     for batch in broker.batches():
         with writing() as db:
@@ -128,6 +134,12 @@ def _add_accounts(db: Connection) -> None:
                     account_id=identity, role=role, from_at=now, granted_by="demo"
                 )
             )
+
+
+def _add_hints(db: Connection, rows: list[Row]) -> None:
+    author = db.execute(select(account).where(account.c.login == "controller")).one()
+    who = {"actor_id": author.id, "actor": author.name}
+    db.execute(insert(tables.team_hint), [row | who for row in rows])
 
 
 def _write(db: Connection, batch: Batch) -> None:

@@ -20,6 +20,30 @@ DAYS = 425
 BLOCKED = 0.02
 """How many records never become syncable: drafts, on hold, voided."""
 
+HINTS = (
+    # So many days ago, for which cause (none: for the customer that is missing most), what.
+    (40, "closed_period", "Books close on the fifth working day. Ask Cora before you move a date."),
+    (26, "", "Ask Dana in sales which name they are billed under."),
+    (
+        12,
+        "",
+        "Ask Dana in sales: they were bought up in spring and are billed under another name now.\n"
+        "That customer is in the books. Map it in the TMS, don't create a second one.",
+    ),
+    (
+        9,
+        "duplicate",
+        "Most of these were entered by hand before month-end. Look for the number in the books:"
+        " if it is there, close the record as Already in the accounting system.",
+    ),
+    (
+        4,
+        "authorization",
+        "Only Nora in the head office can sign in as administrator. Call her before noon.",
+    ),
+)
+"""Of one subject the later words take the place of the earlier ones."""
+
 BATCH = 5_000
 """Records that are made, and written, at once."""
 
@@ -193,6 +217,20 @@ class Broker:
     def last_successes(self) -> dict[int, datetime]:
         """When each connection last took a record, known once all batches are made."""
         return self._jobs.last_success
+
+    def hints(self) -> list[Row]:
+        """What the team has written down about two causes and a customer."""
+        last_night = start_of(self._today) - timedelta(minutes=1)
+        missing = next(one.name for one in self._customers if one.is_missing(last_night))
+        return [
+            {
+                "cause": cause,
+                "named": "" if cause else missing,
+                "text": words,
+                "at": start_of(self._today - timedelta(days=days)) + timedelta(hours=15),
+            }
+            for days, cause, words in HINTS
+        ]
 
     # ------------------------------------------------------------ what happens
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from synchist import causes, problems, queries, receipts
+from synchist import causes, problems, queries
 from synchist.causes import Group, State, Trend
 from synchist.currencies import to_decimal
 from synchist.db.engine import DatabaseUnavailable
@@ -19,6 +19,7 @@ from synchist.settings import settings
 from synchist.statuses import SyncStatus
 from synchist.ui import actions, faults, places, receipt_view, remedy, viewer
 from synchist.ui.filter_bar import link
+from synchist.ui.remedy import Known
 from synchist.ui.wording import LEVELS, age, counted, plain
 
 PAGE = 25
@@ -57,7 +58,7 @@ def show() -> None:
     with viewer.reading("list the causes") as (connection, actor):
         found = causes.load_open(connection)
         trend = causes.load_trend(connection)
-        worked = receipts.what_worked(connection)
+        known = remedy.load_known(connection, actor)
     viewer.title_bar(actor, "Causes", _explained(found.groups))
     receipt_view.show_latest(actor)
     if waiting := found.undiagnosed.count:
@@ -69,9 +70,9 @@ def show() -> None:
         st.info("Nothing is failed. New failures appear here by what has to be fixed.")
     if not found.groups:
         return
-    chosen = _chosen(found.groups)
+    chosen = _chosen(found.groups, known)
     _trend(trend)
-    _list(chosen, trend, worked)
+    _list(chosen, trend, known)
 
 
 def _explained(groups: Sequence[Group]) -> str:
@@ -92,7 +93,7 @@ def _first_page() -> None:
     st.session_state["causes_page"] = 1
 
 
-def _chosen(groups: Sequence[Group]) -> list[Group]:
+def _chosen(groups: Sequence[Group], known: Known) -> list[Group]:
     """The groups that the bar asks for, in its order."""
     bound: dict[str, Any] = {"bind": "query-params", "on_change": _first_page}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -136,12 +137,17 @@ def _chosen(groups: Sequence[Group]) -> list[Group]:
         for group in groups
         if state in (None, ALL, group.state)
         and connection in (None, group.connection)
-        and words.casefold().strip() in f"{group.name} {group.cause.label}".casefold()
+        and words.casefold().strip() in _searched(group, known)
     ]
     return sorted(chosen, key=lambda group: (SORTS[sort](group), group.name))
 
 
-def _list(chosen: Sequence[Group], trend: Trend, worked: Mapping[Cause, receipts.Worked]) -> None:
+def _searched(group: Group, known: Known) -> str:
+    told = (hint.text for hint in known.hints.told(group.cause, group.named))
+    return " ".join([group.name, group.cause.label, *told]).casefold()
+
+
+def _list(chosen: Sequence[Group], trend: Trend, known: Known) -> None:
     """One page of the chosen groups, and the way to the others below them."""
     total = added(group.total for group in chosen)
     money = f" · {total.money}" if total.count else ""
@@ -154,13 +160,13 @@ def _list(chosen: Sequence[Group], trend: Trend, worked: Mapping[Cause, receipts
     with cards:
         for group in chosen[(number - 1) * PAGE : number * PAGE]:
             failures = trend.by_problem.get(group.problem_id, ())
-            _card(group, failures, worked.get(group.cause))
+            _card(group, failures, known)
 
 
 # ---------------------------------------------------------------- one problem
 
 
-def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None) -> None:
+def _card(group: Group, failures: Sequence[int], known: Known) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(
@@ -168,6 +174,8 @@ def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None)
                 width="content",
             )
             st.caption(plain(group.connection), width="content")
+            if known.hints.told(group.cause, group.named):
+                st.badge("Hint of your team", icon=":material/groups:", color="violet")
             if group.cause is Cause.AUTHORIZATION:
                 st.page_link(places.connections(), label="See Connections")
             st.space("stretch")
@@ -184,7 +192,7 @@ def _card(group: Group, failures: Sequence[int], worked: receipts.Worked | None)
             )
             st.space("stretch")
             with st.popover("What to do", icon=":material/lightbulb:", type="tertiary"):
-                _steps(group, worked)
+                _steps(group, known)
             _send_back(group)
 
 
@@ -206,9 +214,10 @@ def _send_back(group: Group) -> None:
         actions.open_dialog(chosen, words, to=SyncStatus.PENDING, fixed=True)
 
 
-def _steps(group: Group, worked: receipts.Worked | None) -> None:
+def _steps(group: Group, known: Known) -> None:
     entity = next(iter(group.totals)) if len(group.totals) == 1 else ANY
-    remedy.show(explained(group.cause, group.named, group.system, entity), worked)
+    found = explained(group.cause, group.named, group.system, entity)
+    remedy.show(found, known, str(group.problem_id))
 
 
 def _spark(failures: Sequence[int]) -> str:

@@ -11,8 +11,9 @@ from synchist.entities import BY_KEY
 from synchist.filters import EARLIEST, Filters, Window, readable, today
 from synchist.queries import added
 from synchist.statuses import ConnectionState, SyncStatus
-from synchist.ui import faults, viewer
+from synchist.ui import faults, remedy, viewer
 from synchist.ui.filter_bar import link
+from synchist.ui.remedy import Known
 from synchist.ui.wording import age, counted, moment, numbered, plain
 
 
@@ -20,20 +21,21 @@ def show() -> None:
     """Draw the page."""
     with viewer.reading("open Connections") as (connection, actor):
         found = connections.load_connections(connection)
+        known = remedy.load_hints(connection, actor)
     viewer.title_bar(actor, "Connections", "The links to your accounting systems")
     faults.show_kept()
     if not found:
         st.info("There are no connections yet. Sync jobs write them into the table connection.")
     for health in found:
-        _card(health)
+        _card(health, known)
 
 
-def _card(health: Health) -> None:
+def _card(health: Health, known: Known) -> None:
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**{plain(health.name)}** {' '.join(_badges(health))}")
         st.caption(f"Company {plain(health.company)}")
         if health.is_down:
-            _down(health)
+            _down(health, known)
         if health.silent_hours:
             st.warning(_silence(health), icon=":material/volume_off:")
         st.table(_facts(health), hide_header=True, border="horizontal", alt="About the connection")
@@ -54,7 +56,7 @@ def _badges(health: Health) -> list[str]:
     return badges or [":green-badge[Works]"]
 
 
-def _down(health: Health) -> None:
+def _down(health: Health, known: Known) -> None:
     """Once for all the failures that it brings."""
     found = explained(Cause.AUTHORIZATION, "", health.system, ANY)
     refused = (
@@ -68,6 +70,9 @@ def _down(health: Health) -> None:
         f"\n\n{numbered(found.steps)}",
         icon=":material/link_off:",
     )
+    place = f"connection_{health.id}"
+    remedy.show_hints(found, known, place)
+    remedy.offer_hints(found, known, place)
 
 
 def _silence(health: Health) -> str:

@@ -1,7 +1,7 @@
 """The story of an entity's page, in reading order."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,11 +20,13 @@ from synchist.queries import Counts, Ticked, Total
 from synchist.roles import Role
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
+from synchist.triage import Person, people
 from synchist.ui import (
     actions,
     faults,
     filter_bar,
     grid,
+    owners,
     receipt_view,
     record_view,
     selection,
@@ -37,30 +39,34 @@ PAGE_SIZES = (100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A page of the list. `counts` counts all that matches, once, in the same state of the
-    database: of a million records that takes longer than to load the page."""
+    """A page of the list, and everybody who may own a record. `counts` counts all that matches,
+    once, in the same state of the database: of a million records that takes longer than to load the
+    page."""
 
     actor: Actor
     frame: pd.DataFrame
+    team: Sequence[Person]
     counts: Callable[[], Counts]
 
 
 def show(entity: Entity) -> None:
     """Draw the page of one entity: the grid as soon as its rows are there, then what has to be
     counted."""
+    owners.must_load(entity)  # as it does now
     with viewer.reading(f"open {entity.title}") as (connection, actor):
-        choices = queries.choices(connection, entity)
+        choices, team = queries.choices(connection, entity), people(connection)
     with suppress(DatabaseUnavailable):  # the list is there also without the newest causes
         problems.catch_up([entity])
     faults.show_kept()
     bar, receipt, headline = st.container(), st.container(), st.empty()
     body, footer = st.container(), st.container()
     with bar:
-        filters = filter_bar.show(entity, choices, actor)
+        filters = filter_bar.show(entity, choices, team, actor)
     with viewer.reading(f"list {entity.plural}") as (connection, actor):
         place = _place(entity)
         frame = _page(connection, entity, filters, place)
-        loaded = Loaded(actor, frame, cache(lambda: queries.counts(connection, entity, filters)))
+        counts = cache(lambda: queries.counts(connection, entity, filters))
+        loaded = Loaded(actor, frame, team, counts)
         arrives_selected = filter_bar.arrives_selected(entity)
         if filters.as_of is None:
             selection.keep_valid(entity, filters, frame)
@@ -204,6 +210,8 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
     # A tick runs this alone: it keeps the session alive, and stops one that has ended.
     with viewer.reading(f"select {entity.plural}"):
         pass
+    if owners.must_load(entity):
+        st.rerun()
     faults.show_kept()
     if lost := selection.lost(entity):
         st.caption(
@@ -219,7 +227,7 @@ def _selectable(entity: Entity, filters: Filters, loaded: Loaded) -> None:
         _toolbar(entity, filters, loaded)
     opened = key(entity, "open_record")
     if not loaded.frame.empty:
-        grid.show(filters.of(entity), filters.status, loaded.frame, opened)
+        grid.show(filters.of(entity), filters.status, loaded.frame, opened, loaded.team)
     if opened in st.session_state:
         from_past = filters.as_of is not None
         record_view.open_drawer(entity, st.session_state.pop(opened), from_past=from_past)
@@ -254,6 +262,7 @@ def _toolbar(entity: Entity, filters: Filters, loaded: Loaded) -> None:
             )
         if st.button("Update Sync Status", icon=":material/edit:", disabled=not chosen):
             actions.open_dialog({entity.key: chosen}, words, hidden=len(chosen) - in_view)
+        owners.toolbar(entity, chosen, loaded.frame, loaded.team, loaded.actor)
         st.space("stretch")
         _take_away(entity, filters, loaded)
     # A line of its own: the grid's own tools appear at its right end and must not cover a button.

@@ -41,19 +41,20 @@ def _sentence(error: Exception) -> str:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def kept(place: str = "") -> Iterator[None]:
     """Keep an error of a callback for the script run that follows it.
 
-    A callback runs before the page is drawn, so that there is no place yet to show it at.
+    A callback runs before the page is drawn, so that there is no place yet to show it at. Without
+    `place` it is shown at the top of the page.
     """
     try:
         yield
     except Exception as error:
-        st.session_state[_KEPT] = error
+        st.session_state[_KEPT + place] = error
 
 
-def show_kept() -> None:
+def show_kept(place: str = "") -> None:
     """Show what a callback kept, once."""
-    error = st.session_state.pop(_KEPT, None)
+    error = st.session_state.pop(_KEPT + place, None)
     if error is not None:
         show(error)

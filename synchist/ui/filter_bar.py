@@ -1,8 +1,9 @@
 """The one bar of filters above an entity's list. Every widget is bound to the address."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -24,7 +25,8 @@ from synchist.filters import (
 )
 from synchist.settings import settings
 from synchist.statuses import SyncStatus
-from synchist.ui import looking_back, viewer
+from synchist.triage import Person
+from synchist.ui import looking_back, owners, viewer
 from synchist.ui.places import page_of
 from synchist.ui.wording import STATUS_ICONS, plain
 
@@ -46,6 +48,7 @@ NAMES = (
     "month",
     "attempted",
     "will_not_sync",
+    "owner_chosen",
     "age",
     "since",
     "blocked",
@@ -104,7 +107,9 @@ def arrives_selected(entity: Entity) -> bool:
     return bool(st.session_state.pop(key(entity, SELECT), False))
 
 
-def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filters:
+def show(
+    entity: Entity, choices: Mapping[str, list[str]], team: Sequence[Person], actor: Actor
+) -> Filters:
     """Draw the bar and return what it says, corrected where the address was wrong."""
     _forget(entity)
     corrections = _read_address(entity, choices)
@@ -152,7 +157,8 @@ def show(entity: Entity, choices: Mapping[str, list[str]], actor: Actor) -> Filt
             width=190,
             **bound,
         )
-        more = _more(entity, choices, status, bound)
+        owner = partial(owners.choose, key(entity, "owner"), team, actor)
+        more = _more(entity, choices, status, owner, bound)
         viewer.account_menu(actor)
     # Client-side limits of widgets can be forged: what counts is parsed once more.
     filters, rejected = parse(
@@ -286,16 +292,18 @@ def _more(
     entity: Entity,
     choices: Mapping[str, list[str]],
     status: SyncStatus,
+    owner: Callable[..., list[str]],
     bound: Mapping[str, Any],
 ) -> dict[str, list[str]]:
-    """The rarer filters, in a popover whose label says how many are on."""
+    """The rarer filters, in a popover whose label says how many are on. `owner` draws that of the
+    owner."""
     past = key(entity, "as_of") in st.query_params
     party = ("party", entity.party_label, f"All {entity.party_label.lower()}s")
     of_status = [one for one in _WHAT_CAME_OF_IT[status] if not (past and one[0] == "waits")]
     left = (party, *_WHERE_FROM)
     right = (("cause", "Cause", "All causes"), *of_status, ("age", "Created", "All ages"))
     marks = _marks(entity, past)
-    names = ("as_of", "problem", "since", *(name for name, *_ in (*left, *right, *marks)))
+    names = ("as_of", "owner", "problem", "since", *(name for name, *_ in (*left, *right, *marks)))
     # On the first run no widget has a value yet; then the address tells.
     keys = [key(entity, name) for name in names]
     active = sum(bool(st.session_state.get(name, name in st.query_params)) for name in keys)
@@ -332,6 +340,7 @@ def _more(
             for one in left:
                 select(*one)
         with columns[1]:
+            chosen["owner"] = owner(past=past, changed=lambda: first_page(entity))
             for one in right:
                 select(*one)
             write("problem", "Problem", "Words of the column Cause")

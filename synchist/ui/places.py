@@ -20,6 +20,16 @@ def page_of(entity: Entity) -> st.Page:
     return st.Page(SCRIPTS / f"{entity.slug}.py", title=entity.title, icon=ICONS[entity.key])
 
 
+def audit() -> st.Page:
+    """The page of who did what, and when."""
+    return st.Page(SCRIPTS / "audit.py", title="Audit", icon=":material/policy:")
+
+
+def accounts() -> st.Page:
+    """The page of who may sign in, and do what."""
+    return st.Page(SCRIPTS / "accounts.py", title="Accounts", icon=":material/group:")
+
+
 def causes() -> st.Page:
     """The page of what has to be fixed."""
     return st.Page(SCRIPTS / "causes.py", title="Causes", icon=":material/rule:")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from synchist import receipts
 from synchist.currencies import money
 from synchist.diagnosis import ANY, diagnose
 from synchist.entities import BY_SLUG, Column, Entity, Kind
@@ -15,13 +14,13 @@ from synchist.filters import readable
 from synchist.history import Charge, Event, Record, load_record
 from synchist.queries import Ticked
 from synchist.statuses import CloseReason, SyncStatus
-from synchist.ui import actions, faults, receipt_view, remedy, viewer
+from synchist.ui import actions, faults, owners, receipt_view, remedy, viewer
 from synchist.ui.wording import badge, moment, plain
 
 # Shown above the fields in their own way.
 _HEADED = (
     *("number", "party", "sync_status", "tms_status", "sync_error", "differs", "currency"),
-    *("cause", "waits", "blocked_by", "period"),
+    *("cause", "waits", "blocked_by", "period", "owner", "note"),
 )
 
 ASKED = "record_asked"
@@ -91,6 +90,7 @@ def show(record: Record, *, read_only: bool = False) -> None:
     _statuses(record)
     if not read_only:
         _actions(record)
+    owners.show(record.entity, record.fields["id"], read_only=read_only)
     _after_closing(record)
     _closed_period(record)
     _blocking(record)
@@ -219,11 +219,11 @@ def _explanation(record: Record) -> None:
         record.entity.key,
         fields["party"],
     )
-    with viewer.reading("read what worked") as (connection, _):
-        worked = receipts.what_worked(connection).get(found.cause)
+    with viewer.reading("read what worked") as (connection, actor):
+        known = remedy.load_known(connection, actor)
     with st.container(border=True):
         st.markdown(f"**{found.cause.label}**")
-        remedy.show(found, worked)
+        remedy.show(found, known, f"{record.entity.key}_{fields['id']}")
 
 
 def _value(column: Column, record: Record) -> str:

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 import streamlit as st
 from sqlalchemy import Connection
 
-from synchist.accounts import Actor, Principal, viewing
-from synchist.roles import Role
+from synchist.accounts import Actor, NotAllowed, Principal, viewing
+from synchist.roles import FIRST_PAGES, Role
 from synchist.ui.wording import plain
 
 
@@ -17,12 +17,25 @@ def principal() -> Principal:
     return Principal(str(session) if session else None, str(login or ""))
 
 
-def reading(doing: str) -> AbstractContextManager[tuple[Connection, Actor]]:
+def reading(
+    doing: str, role: Role = Role.ACCOUNTING_SYNC
+) -> AbstractContextManager[tuple[Connection, Actor]]:
     """A transaction for what the page shows.
 
     Raises NotSignedIn or NotAllowed where the session has ended or the role is gone.
     """
-    return viewing(principal(), Role.ACCOUNTING_SYNC, doing)
+    return viewing(principal(), role, doing)
+
+
+def roles() -> frozenset[Role]:
+    """What whoever is there holds, of which at least one role opens pages.
+
+    Raises NotSignedIn, and NotAllowed where no page is open to them.
+    """
+    with viewing(principal(), None, "open a page") as (_, actor):
+        if actor.roles.isdisjoint(FIRST_PAGES):
+            raise NotAllowed.lacking(Role.ACCOUNTING_SYNC)
+    return actor.roles
 
 
 def title_bar(actor: Actor, title: str, caption: str = "") -> None:

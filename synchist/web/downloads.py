@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from synchist import export
+from synchist import audit, export
 from synchist.accounts import NotSignedIn, Principal
 from synchist.closing.state import Unit
 from synchist.closing.workbook import workbook as closed
@@ -62,7 +62,17 @@ async def close(request: Request) -> Response:
     return await _download(request, lambda who: closed(who, month, unit, as_of), XLSX)
 
 
+async def audit_log(request: Request) -> Response:
+    """GET /export/audit.xlsx?…: what the audit log of the same address shows, as a workbook."""
+    if request.method == "HEAD":
+        return replies.nothing_here()
+    query = request.query_params
+    asked, _ = audit.parse({name: query.getlist(name) for name in query})
+    return await _download(request, lambda who: export.audit_log(who, asked), XLSX)
+
+
 ROUTES = [
+    Route("/export/audit.xlsx", audit_log, methods=["GET"]),
     Route("/export/close.xlsx", close, methods=["GET"]),
     Route("/export/reconciliation/{id}.xlsx", reconciliation, methods=["GET"]),
     Route("/export/{slug}.xlsx", workbook, methods=["GET"]),

@@ -1,7 +1,8 @@
 """The gate that every request and every websocket passes, before Streamlit sees anything of it.
 
 What is not open is closed: a path needs a session with the role Accounting Sync unless it stands
-here. Pure ASGI, since Starlette's BaseHTTPMiddleware does not see websockets.
+here that it needs another one, or nothing. Pure ASGI, since Starlette's BaseHTTPMiddleware does not
+see websockets.
 """
 
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from synchist.accounts import NotAllowed, NotSignedIn, Session
 from synchist.db.engine import reading
 from synchist.db.prepare import is_demo
 from synchist.errors import SynchistError
-from synchist.roles import Role
+from synchist.roles import FIRST_PAGES, Role
 from synchist.web import replies
 from synchist.web.request import (
     VISIT,
@@ -39,6 +40,16 @@ _SIGN_IN = {"/sign-in", "/sign-out"}
 _NEEDED = {"/_stcore/health", "/_stcore/host-config"}
 _UPLOADS = "/_stcore/upload_file/"
 _CLOSED = ("/_stcore/", "/component/", "/auth/", "/oauth2callback")
+
+# Every page has these, and the stream that all of them come through: a page's script asks for its
+# own role.
+_SHARED = ("/media/", "/_stcore/host-config", STREAM)
+_AUDIT_EXPORT = "/export/audit.xlsx"
+_WHAT = {
+    Role.ACCOUNTING_SYNC: "the sync history",
+    Role.AUDIT: "the audit log",
+    Role.ADMINISTRATOR: "the accounts",
+}
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _NOT_PAGES = ("/_stcore/", "/media/")
@@ -121,11 +132,18 @@ class Gate:
             return self.app
         if visit.session is None:
             return _sign_in_first(scope)
-        if Role.ACCOUNTING_SYNC not in visit.session.roles:
-            await _record_denial(visit.session, scope)
-            return _sign_in_first(scope, visit.session)
-        _identify(scope, visit.session)
-        return self.app
+        return await self._answer_to(visit.session, scope)
+
+    async def _answer_to(self, session: Session, scope: Scope) -> ASGIApp:
+        """The product for those who hold a role for the path, and a way on for all others."""
+        path = scope["path"]
+        if not needed_for(path).isdisjoint(session.roles):
+            _identify(scope, session)
+            return self.app
+        if opens(session, path):  # the root, whose page is another's
+            return RedirectResponse(_first_page(session), 303)
+        await _record_denial(session, scope)
+        return _sign_in_first(scope, session)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -138,6 +156,29 @@ class Gate:
         await self.app(scope, receive, send)
 
 
+def needed_for(path: str) -> frozenset[Role]:
+    """The roles of which any one opens a path."""
+    if path.startswith(_SHARED):
+        return frozenset(FIRST_PAGES)
+    if path == _AUDIT_EXPORT:
+        return frozenset({Role.AUDIT})
+    for role in (Role.AUDIT, Role.ADMINISTRATOR):
+        page = FIRST_PAGES[role]
+        if path == page or path.startswith(f"{page}/"):
+            return frozenset({role})
+    return frozenset({Role.ACCOUNTING_SYNC})
+
+
+def opens(session: Session, path: str) -> bool:
+    """Whether a path leads to a page for somebody: the root does for everybody who has one."""
+    needed = frozenset(FIRST_PAGES) if path == "/" else needed_for(path)
+    return not needed.isdisjoint(session.roles)
+
+
+def _first_page(session: Session) -> str:
+    return next(page for role, page in FIRST_PAGES.items() if role in session.roles)
+
+
 async def _who_may_stream(scope: Scope) -> Session:
     # Streamlit accepts a websocket without Origin, and cookies travel with one from any site.
     if scope["path"] != STREAM or not is_same_origin(scope):
@@ -145,9 +186,9 @@ async def _who_may_stream(scope: Scope) -> Session:
     session = (await _visit(scope)).session
     if session is None:
         raise NotSignedIn
-    if Role.ACCOUNTING_SYNC not in session.roles:
+    if not opens(session, STREAM):
         await _record_denial(session, scope)
-        raise no_access(session)
+        raise no_access(session, "/")
     return session
 
 
@@ -182,15 +223,17 @@ def _sign_in_first(scope: Scope, session: Session | None = None) -> Response:
         query = scope["query_string"].decode("latin-1")
         target = quote(path) + (f"?{query}" if query else "")
         return RedirectResponse(f"/sign-in?next={quote(local_target(target))}", 303)
-    refusal = NotSignedIn() if session is None else no_access(session)
+    refusal = NotSignedIn() if session is None else no_access(session, path)
     return replies.reply(refusal, path)
 
 
-def no_access(session: Session) -> NotAllowed:
-    """What somebody reads who is signed in and lacks the role."""
+def no_access(session: Session, path: str) -> NotAllowed:
+    """What somebody reads who is signed in and lacks the role for a path."""
+    needed = needed_for(path)
+    role = Role.ACCOUNTING_SYNC if Role.ACCOUNTING_SYNC in needed else min(needed)
     return NotAllowed(
-        f"{session.name} is signed in but has no access to the sync history. Ask an administrator"
-        f" for the role {Role.ACCOUNTING_SYNC}."
+        f"{session.name} is signed in but has no access to {_WHAT[role]}. Ask an administrator"
+        f" for the role {role}."
     )
 
 

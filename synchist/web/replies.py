@@ -58,7 +58,7 @@ def sentence(text: str, status: int) -> HTMLResponse:
     return page(
         "Not done",
         f'<p class="error" role="alert">{escape(text)}</p>\n'
-        '<p class="quiet"><a href="/">Back to the sync history</a></p>',
+        '<p class="quiet"><a href="/">Back to Synchist</a></p>',
         status,
     )
 

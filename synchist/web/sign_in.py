@@ -1,7 +1,7 @@
 """The sign-in page and signing out: plain HTML forms that work without JavaScript."""
 
 from html import escape
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -12,9 +12,8 @@ from synchist import accounts
 from synchist.accounts import NotTheDemo, SignInFailed, TooManyAttempts
 from synchist.db.engine import reading
 from synchist.errors import SynchistError
-from synchist.roles import Role
 from synchist.web import replies
-from synchist.web.gate import no_access
+from synchist.web.gate import no_access, opens
 from synchist.web.request import (
     VISIT,
     Visit,
@@ -33,9 +32,11 @@ _sign_ins = CapacityLimiter(4)
 
 _DEMO_BUTTONS = {
     "analyst": ("Continue as Analyst", "Changes statuses, exports to Excel"),
-    "controller": ("Continue as Controller", "The same, and signs months off"),
+    "controller": ("Continue as Controller", "The same, signs months off, writes hints"),
     "viewer": ("Continue as Viewer", "Changes statuses, without Export to Excel"),
-    "visitor": ("Continue as Visitor", "Signed in, without access to the sync history"),
+    "auditor": ("Continue as Auditor", "Reads the audit log, and nothing else"),
+    "administrator": ("Continue as Administrator", "Adds accounts, grants and revokes roles"),
+    "visitor": ("Continue as Visitor", "Signed in, without access to anything"),
 }
 
 
@@ -53,9 +54,11 @@ async def show(request: Request) -> Response:
     if visit.session is None:
         ended = "Your session has ended. Sign in again." if token(request.scope) else ""
         return await _sign_in_page(request, target, notice=ended)
-    if Role.ACCOUNTING_SYNC in visit.session.roles:
+    path = unquote(target.partition("?")[0])
+    if opens(visit.session, path):
         return RedirectResponse(target, 303)
-    return replies.page("No access", _alert(str(no_access(visit.session))) + _SIGN_OUT)
+    back = f"<hr>{_BACK}" if opens(visit.session, "/") else ""
+    return replies.page("No access", _alert(str(no_access(visit.session, path))) + _SIGN_OUT + back)
 
 
 async def sign_in(request: Request) -> Response:
@@ -86,8 +89,7 @@ async def ask_sign_out(request: Request) -> Response:
     if visit.session is None:
         return RedirectResponse("/sign-in", 303)
     name = escape(visit.session.name)
-    back = '<p class="quiet"><a href="/">Back to the sync history</a></p>'
-    return replies.page("Sign out", f"<p>You are signed in as {name}.</p>{_SIGN_OUT}<hr>{back}")
+    return replies.page("Sign out", f"<p>You are signed in as {name}.</p>{_SIGN_OUT}<hr>{_BACK}")
 
 
 async def sign_out(request: Request) -> Response:
@@ -140,6 +142,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 # ---------------------------------------------------------------- the page
 
+_BACK = '<p class="quiet"><a href="/">Back to Synchist</a></p>'
 _SIGN_OUT = '<form method="post" action="/sign-out"><button>Sign out</button></form>'
 
 _NO_ACCOUNT = """

@@ -12,7 +12,7 @@ from streamlit import config
 from structlog.dev import ConsoleRenderer, plain_traceback
 
 from synchist.db.engine import reading
-from synchist.db.prepare import is_demo, prepare
+from synchist.db.prepare import is_demo, prepare, unguarded
 from synchist.errors import SynchistError
 from synchist.web import companion, downloads, readiness, sign_in
 from synchist.web.gate import TRUSTED_USER_HEADERS, Gate
@@ -70,6 +70,12 @@ def check_exposure() -> None:
         raise DemoExposed
 
 
+def warn_of_an_owner() -> None:
+    """Log one sentence if the product signs in with more rights than it needs."""
+    if warning := unguarded():
+        log.warning(warning)
+
+
 class StartUp:
     """ASGI middleware that prepares the database before the server starts, or refuses to start.
 
@@ -112,6 +118,7 @@ def _check() -> None:
     _collect_garbage_less_often()
     check_hardening()
     prepare()
+    warn_of_an_owner()
     check_exposure()
 
 

@@ -9,10 +9,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import URL, Column, Connection, create_engine
 
 from synchist.db import prepare
-from synchist.db.engine import DatabaseUnavailable, reading, writing
+from synchist.db.engine import DatabaseUnavailable, NotGranted, reading, writing
+from synchist.db.grants import GrantsMissing, grants_script
 from synchist.db.tables import metadata
 from synchist.db.triggers import broken_triggers, install_triggers
-from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database, configured
+from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database, configured, owned
 from tests.invariants import violations
 
 MIGRATIONS = ROOT / "synchist" / "db" / "migrations"
@@ -80,7 +81,7 @@ def declared(connection: Connection) -> dict[str, Any]:
 def test_migrated_and_declared_schema_are_the_same(database: Database) -> None:
     with reading() as connection:
         migrated = schema(connection)
-    with writing() as connection:
+    with owned(), writing() as connection:
         assert migrated == declared(connection)
         connection.rollback()
 
@@ -106,7 +107,8 @@ def test_nothing_is_left_to_generate(database: Database) -> None:
 def test_upgrading_again_changes_nothing(database: Database) -> None:
     with reading() as connection:
         before = schema(connection)
-    prepare.upgrade()
+    with owned():
+        prepare.upgrade()
     with reading() as connection:
         assert schema(connection) == before
         assert prepare.is_current(connection)
@@ -114,7 +116,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 
 def test_triggers_are_installed_over_others(database: Database) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.exec_driver_sql(
             "DROP TRIGGER invoice_updated"
             if database.dialect == SQLITE
@@ -184,7 +186,7 @@ def test_a_missing_trigger_is_noticed_at_the_start_and_put_back_by_upgrade(
 
 @only_postgresql
 def test_postgresql_that_is_behind_is_refused(database: Database) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(prepare.DatabaseBehind, match="python -m synchist db upgrade"):
         prepare.prepare()
@@ -193,23 +195,31 @@ def test_postgresql_that_is_behind_is_refused(database: Database) -> None:
 @only_postgresql
 def test_empty_postgresql_is_refused_then_made(database: Database, postgresql_server: str) -> None:
     """Nothing is created without being asked for."""
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
         connection.commit()
     with pytest.raises(prepare.DatabaseBehind):
         prepare.prepare()
-    prepare.upgrade()
+    with owned():
+        prepare.upgrade()
+    with pytest.raises(GrantsMissing, match="python -m synchist db grants"):
+        prepare.prepare()
+    with database.owner() as connection:
+        connection.execute(grants_script())
     prepare.prepare()
 
 
 @only_postgresql
 def test_postgresql_without_its_triggers_is_refused(database: Database) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.exec_driver_sql("ALTER TABLE bill DISABLE TRIGGER c_append_changed")
     with pytest.raises(prepare.TriggersBroken, match=r"bill\.c_append_changed"):
         prepare.prepare()
-    prepare.upgrade()
+    with pytest.raises(NotGranted, match="the owner's"):
+        prepare.upgrade()
+    with owned():
+        prepare.upgrade()
     prepare.prepare()
 
 
@@ -223,13 +233,13 @@ def test_server_that_is_down_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database: Database) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(prepare.DatabaseUnknown, match="newer version"):
+    with owned(), pytest.raises(prepare.DatabaseUnknown, match="newer version"):
         prepare.upgrade()
     with pytest.raises((prepare.DatabaseUnknown, prepare.DatabaseBehind)):
         prepare.prepare()
-    with writing() as connection:  # as it was, for the check of the invariants
+    with owned(), writing() as connection:  # as it was, for the check of the invariants
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
 
 

@@ -1,13 +1,12 @@
 """T1: no sync status changes without an event, and nobody rewrites history, by whatever SQL."""
 
-import re
 from typing import Any
 
 import pytest
 
 from synchist.db.engine import reading, writing
 from synchist.db.triggers import broken_triggers, install_triggers
-from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database
+from tests.conftest import POSTGRESQL, SQLITE, Database
 from tests.invariants import violations
 from tests.world import World
 
@@ -38,7 +37,7 @@ def state(connection: Any) -> tuple[Any, ...]:
 
 def refused(database: Database, statement: str, *before: str) -> None:
     """The statement is refused with a sentence, and nothing has changed."""
-    with database.bare() as connection:
+    with database.owner() as connection:
         was = state(connection)
         cursor = connection.cursor()
         for preparation in before:
@@ -101,7 +100,7 @@ LEAVES_AN_EVENT = {
 def test_every_way_to_change_a_status_leaves_an_event(
     database: Database, world: World, statement: str
 ) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         cursor = connection.cursor()
         cursor.execute(statement)
         connection.commit()
@@ -110,7 +109,7 @@ def test_every_way_to_change_a_status_leaves_an_event(
 
 
 def test_every_record_of_a_bulk_change_leaves_an_event(database: Database, world: World) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         cursor = connection.cursor()
         cursor.execute("UPDATE invoice SET sync_status = 0")
         connection.commit()
@@ -121,7 +120,7 @@ def test_every_record_of_a_bulk_change_leaves_an_event(database: Database, world
 def test_a_change_without_meaning_for_the_sync_leaves_none(
     database: Database, world: World
 ) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         cursor = connection.cursor()
         cursor.execute("UPDATE invoice SET pro_number = 'P', due_date = '2026-12-01' WHERE id = 11")
         connection.commit()
@@ -187,7 +186,7 @@ def test_sqlite_keeps_the_operation_that_is_there(
     database: Database, world: World, columns: str, recursive: str
 ) -> None:
     # Not an error: an operation is begun with ON CONFLICT DO NOTHING, and that is what happens.
-    with database.bare() as connection:
+    with database.owner() as connection:
         was = state(connection)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA recursive_triggers = {recursive}")
@@ -206,7 +205,7 @@ def test_sqlite_keeps_the_operation_that_is_there(
 def test_sqlite_writes_one_event_a_change_under_every_conflict_policy(
     database: Database, world: World, conflict: str, recursive: str
 ) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA recursive_triggers = {recursive}")
         cursor.execute(f"UPDATE {conflict} invoice SET sync_status = 1 WHERE id = 11")
@@ -232,7 +231,7 @@ def test_sqlite_event_cannot_be_kept_out_by_a_trigger_of_ones_own(
 @pytest.mark.tampered
 def test_sqlite_forged_next_event_is_found(database: Database, world: World) -> None:
     record = world.invoice["failed"]
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute(
             f"INSERT INTO sync_event ({EVENT}) SELECT entity, record_id, version + 1, at,"
             " recorded_at, 'direct', outcome_at, 1, tms_status, number, amount, currency,"
@@ -250,7 +249,7 @@ def test_sqlite_forged_next_event_is_found(database: Database, world: World) -> 
 @only_sqlite
 @pytest.mark.tampered
 def test_sqlite_event_of_no_record_is_found(database: Database, world: World) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute(
             f"INSERT INTO sync_event ({EVENT}) SELECT entity, 4711, 1, at, recorded_at, 'created',"
             " outcome_at, 1, tms_status, number, amount, currency, party_id,"
@@ -265,7 +264,7 @@ def test_sqlite_event_of_no_record_is_found(database: Database, world: World) ->
 @pytest.mark.tampered
 def test_sqlite_change_behind_a_dropped_trigger_is_found(database: Database, world: World) -> None:
     record = world.bill["failed"]
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute("DROP TRIGGER bill_updated")
         connection.execute("UPDATE bill SET sync_status = 1 WHERE id = ?", (record,))
         connection.commit()
@@ -282,7 +281,7 @@ def test_sqlite_change_behind_a_dropped_trigger_is_found(database: Database, wor
 @pytest.mark.tampered
 @pytest.mark.parametrize("again", ["", "BEFORE DELETE ON invoice WHEN 0 BEGIN SELECT 1; END"])
 def test_sqlite_missing_or_altered_trigger_is_found(database: Database, again: str) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute("DROP TRIGGER invoice_guard_delete")
         if again:
             connection.execute(f"CREATE TRIGGER invoice_guard_delete {again}")
@@ -328,7 +327,7 @@ def test_postgresql_refuses_even_the_owner(
 def test_postgresql_upserts_leave_an_event(
     database: Database, world: World, statement: str
 ) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute(statement)
         connection.commit()
         assert connection.execute(EVENTS_OF_ONE).fetchone() == (1,)
@@ -350,7 +349,7 @@ def test_postgresql_change_behind_switched_off_triggers_is_found(
     database: Database, world: World, around: tuple[str, str]
 ) -> None:
     record = world.bill["failed"]
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute(around[0])
         connection.execute("UPDATE bill SET sync_status = 1 WHERE id = %s", (record,))
         connection.execute(around[1])
@@ -400,97 +399,31 @@ BREAKS = {
 def test_postgresql_missing_or_altered_trigger_is_found(
     database: Database, statement: str, name: str
 ) -> None:
-    with database.bare() as connection:
+    with database.owner() as connection:
         connection.execute(statement)
         connection.commit()
     with reading() as connection:
         assert broken_triggers(connection) == {name}
 
 
-def application_role() -> list[str]:
-    """The statements that the documentation gives to the administrator."""
-    page = (ROOT / "docs" / "settings.md").read_text()
-    block = re.search(r"```sql\n(.*?)```", page, re.DOTALL)
-    assert block is not None
-    return [statement.strip() for statement in block[1].split(";") if statement.strip()]
+# ---------------------------------------------------------------- what has no number of its own
 
 
-@pytest.fixture
-def application(database: Database) -> Database:
-    """The database with the role for the product and its jobs, made as the documentation says."""
-    with database.bare() as connection:
-        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'synchist'").fetchone()
-        for statement in application_role():
-            if not (known and statement.startswith("CREATE ROLE")):
-                connection.execute(statement)
-        connection.commit()
-    return database
-
-
-ATTACKS = {
-    "forge": f"INSERT INTO sync_event ({EVENT}) SELECT {EVENT} {LATEST}",
-    "rewrite": "UPDATE sync_event SET sync_status = 1",
-    "delete": "DELETE FROM sync_event",
-    "delete a record": "DELETE FROM invoice",
-    "truncate": "TRUNCATE sync_event",
-    "drop a trigger": "DROP TRIGGER c_append_changed ON invoice",
-    "disable a trigger": "ALTER TABLE invoice DISABLE TRIGGER ALL",
-    "replicate": "SET session_replication_role = replica",
-    "replace a function": (
-        "CREATE OR REPLACE FUNCTION synchist_stamp_update() RETURNS trigger LANGUAGE plpgsql"
-        " AS 'BEGIN RETURN NEW; END'"
-    ),
-    "add a rule": "CREATE RULE r AS ON INSERT TO sync_event DO INSTEAD NOTHING",
-    "add a trigger": (
-        "CREATE TRIGGER z BEFORE UPDATE ON invoice FOR EACH ROW"
-        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
-    ),
-    "borrow a trigger function": (
-        "CREATE TRIGGER z AFTER INSERT ON pg_temp.invoice REFERENCING NEW TABLE AS new_rows"
-        " FOR EACH STATEMENT EXECUTE FUNCTION public.synchist_append_created()"
-    ),
-}
-
-
-@only_postgresql
-@pytest.mark.parametrize("statement", ATTACKS.values(), ids=ATTACKS.keys())
-def test_postgresql_refuses_the_application_role(
-    application: Database, world: World, statement: str
+def test_operations_are_chronicled_in_the_order_of_writing(
+    database: Database, world: World
 ) -> None:
-    with application.bare() as connection:
-        was = state(connection)
-        connection.execute("SET ROLE synchist")
-        if "pg_temp" in statement:
-            connection.execute("CREATE TEMP TABLE invoice (LIKE public.invoice)")
-        with pytest.raises(application.refusals, match=r"permission denied|must be owner"):
-            connection.execute(statement)
-        connection.rollback()
-        connection.execute("RESET ROLE")
-        assert state(connection) == was
+    with reading() as connection:
+        written = connection.exec_driver_sql(
+            "SELECT c.key FROM chronicle c JOIN operation o ON o.id = c.key"
+            " WHERE c.source = 'operation' ORDER BY c.id"
+        ).all()
+        operations = connection.exec_driver_sql("SELECT count(*) FROM operation").scalar_one()
+    assert len(written) == operations > 0
 
 
-@only_postgresql
-def test_postgresql_application_role_can_do_the_work(application: Database, world: World) -> None:
-    with application.bare() as connection:
-        connection.execute("SET ROLE synchist")
-        connection.execute("UPDATE invoice SET sync_status = 1 WHERE id = 11")
-        connection.execute(
-            "INSERT INTO organization (tms_id, name) VALUES ('ORG-77', 'Another Payer')"
+def test_nothing_is_chronicled_twice(database: Database, world: World) -> None:
+    refused_by = "chronicle is"
+    with database.owner() as connection, pytest.raises(database.refusals, match=refused_by):
+        connection.cursor().execute(
+            "INSERT INTO chronicle (source, key) SELECT source, key FROM chronicle"
         )
-        connection.execute(f"INSERT {COPY.replace('SELECT tms_id', 'SELECT number')}")
-        connection.commit()
-        connection.execute("RESET ROLE")
-        assert connection.execute(EVENTS_OF_ONE).fetchone() == (1,)
-
-
-@only_postgresql
-def test_postgresql_events_go_to_the_real_history(application: Database, world: World) -> None:
-    """A table of the same name before it in the search path gets nothing."""
-    with application.bare() as connection:
-        connection.execute("SET ROLE synchist")
-        connection.execute("CREATE TEMP TABLE sync_event (LIKE public.sync_event)")
-        connection.execute("UPDATE invoice SET sync_status = 1 WHERE id = 11")
-        connection.commit()
-        assert connection.execute("SELECT count(*) FROM pg_temp.sync_event").fetchone() == (0,)
-        connection.execute("DROP TABLE pg_temp.sync_event")
-        connection.commit()

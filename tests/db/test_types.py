@@ -13,7 +13,7 @@ from synchist.db.engine import reading, writing
 from synchist.db.tables import connection as link
 from synchist.db.tables import sign_in_attempt
 from synchist.db.types import folded, moment_text, utc_now
-from tests.conftest import Database
+from tests.conftest import Database, owned
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -104,7 +104,7 @@ def test_text_is_folded_and_ordered_by_bytes_on_both(database: Database) -> None
         "é",
         "ab",
     ]
-    with writing() as connection:
+    with owned(), writing() as connection:
         words.create(connection)
         connection.execute(insert(words), [{"word": word} for word in given_words])
         ordered = connection.scalars(select(folded(words.c.word)).order_by(folded(words.c.word)))

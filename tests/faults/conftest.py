@@ -4,10 +4,7 @@ Whatever it answers is looked at: a traceback, SQL or a path in any reply or on 
 failure of the test, whichever test it is (T11).
 """
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +16,7 @@ import httpx
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from tests.conftest import ROOT, _free_port, _wait_until_ready
+from tests.conftest import started
 from tests.ui.protocol import Tab, edits, sign_in
 
 UNREACHABLE = "The database can't be reached right now. Try again in a minute"
@@ -106,30 +103,10 @@ class Product:
 
 @contextmanager
 def running(url: str, folder: Path, **variables: str) -> Iterator[Product]:
-    """The product on a free port, with these settings."""
+    """The product on a free port, with these settings; it lasts."""
     output = folder / "output.txt"
-    port = _free_port()
-    with output.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
-            cwd=ROOT,
-            env={**os.environ, "SYNCHIST_DATABASE_URL": url, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        address = f"http://localhost:{port}"
-        _wait_until_ready(address, process, output)
+    with started(url, output, **variables) as address:
         yield Product(address, url, output)
-        assert process.poll() is None, "The server has ended by itself."
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def recovers(works: Callable[[], Any]) -> None:

@@ -12,7 +12,7 @@ from synchist.demo import make_demo
 from synchist.entities import INVOICES
 from synchist.loading import load, template
 from synchist.roles import Role
-from tests.conftest import POSTGRESQL, Database, configured, sign_in
+from tests.conftest import POSTGRESQL, Database, configured, owned, sign_in
 from tests.soak.commits import cut_commits
 from tests.soak.proxy import Cut, between
 
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
 
 
 def test_an_operation_whose_commit_was_cut_is_done_once(database: Database) -> None:
-    make_demo(600, seed=1)
+    with owned():
+        make_demo(600, seed=1)
     cut_commits(database.url, sign_in("ada", Role.ACCOUNTING_SYNC), 200)
 
 

@@ -12,6 +12,7 @@ HOW_MANY = {SQLITE: (8, 20_000), POSTGRESQL: (16, 10_000)}
 """Writers, and the rows that they change together."""
 
 
+@pytest.mark.owner  # simulated jobs take part
 @pytest.mark.parametrize("database", HOW_MANY, indirect=True)
 def test_nothing_is_lost_and_nobody_waits_for_a_push(database: Database) -> None:
     make_demo(2_000, seed=1)

@@ -5,32 +5,50 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.ui.desk import Desk
 
 expect.set_options(timeout=15_000)  # tests beside it may keep both cores busy
 
 
-@contextmanager
-def _tab(browser: Browser, server: str) -> Iterator[Desk]:
-    """A tab of its own cookies, as large as a small laptop's screen."""
+def _user(browser: Browser) -> BrowserContext:
+    """Somebody's cookies and screen, which is as large as a small laptop's."""
     context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="en-US")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield Desk(context.new_page(), server)
-    context.close()
+    return context
+
+
+@pytest.fixture(scope="session")
+def _newcomer(browser: Browser) -> BrowserContext:
+    return _user(browser)
+
+
+@pytest.fixture(scope="session")
+def _analyst(browser: Browser) -> BrowserContext:
+    return _user(browser)
+
+
+@contextmanager
+def _tab(user: BrowserContext, server: str) -> Iterator[Desk]:
+    yield Desk(user.new_page(), server)
+    for page in user.pages:
+        page.close()
 
 
 @pytest.fixture
-def desk(browser: Browser, server: str) -> Iterator[Desk]:
-    """A tab that nobody has used yet, not signed in."""
-    with _tab(browser, server) as tab:
+def desk(_newcomer: BrowserContext, server: str) -> Iterator[Desk]:
+    """A tab that is not signed in, and remembers nothing but the code of the pages."""
+    with _tab(_newcomer, server) as tab:
+        told = {"origin": server, "storageTypes": "cookies,local_storage"}
+        _newcomer.new_cdp_session(tab.page).send("Storage.clearDataForOrigin", told)
+        _newcomer.clear_cookies()
         yield tab
 
 
 @pytest.fixture(scope="module")
-def _analysts_tab(browser: Browser, server: str) -> Iterator[Desk]:
-    with _tab(browser, server) as tab:
+def _analysts_tab(_analyst: BrowserContext, server: str) -> Iterator[Desk]:
+    with _tab(_analyst, server) as tab:
         yield tab
 
 

@@ -2,10 +2,13 @@
 
 import re
 import time
+from itertools import takewhile
 
 from playwright.sync_api import Locator, Page, expect
 
-from synchist.ui.grid import ROW_HEIGHT
+from synchist.entities import Entity
+from synchist.statuses import SyncStatus
+from synchist.ui.grid import ROW_HEIGHT, SELECT_WIDTH
 
 SELECT, NUMBER = 0, 1
 
@@ -21,6 +24,15 @@ class Desk:
         """Use one of the demo's buttons: Analyst, Viewer or Visitor."""
         self.page.goto(f"{self.address}/sign-in")
         self.page.get_by_role("button", name=f"Continue as {who}").click()
+
+    def become(self, who: str) -> None:
+        """Sign in as another of the demo's accounts; the session until now ends."""
+        self.page.context.request.post(
+            f"{self.address}/sign-in",
+            form={"demo": who, "next": "/sign-out"},
+            headers={"origin": self.address},
+            max_redirects=0,
+        )
 
     def open(self, path: str) -> None:
         self.page.goto(self.address + path)
@@ -97,6 +109,11 @@ class Desk:
     def tick(self, row: int) -> None:
         """Click the checkbox of a row, counted from 0."""
         self._at(30, row)
+
+    def point_at(self, entity: Entity, key: str, row: int) -> None:
+        """Click a cell of the list of failed records, by its column and where its row stands."""
+        before = takewhile(lambda column: column.key != key, entity.shown(SyncStatus.FAILED))
+        self._at(SELECT_WIDTH + sum(column.width for column in before) + 20, row)
 
     def open_record(self, row: int) -> Locator:
         """Click the number of a row; the drawer that opens."""

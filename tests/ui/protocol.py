@@ -44,6 +44,8 @@ class Tab:
         self.elements: list[Any] = []
         self.fragment = ""
         """That of the last element: the open dialog's."""
+        self.sent: list[tuple[WidgetState, ...]] = []
+        """What each run was asked with."""
 
     def __enter__(self) -> Self:
         self.socket = self.connecting.__enter__()
@@ -60,6 +62,7 @@ class Tab:
         message.rerun_script.query_string = self.query
         message.rerun_script.fragment_id = fragment
         message.rerun_script.widget_states.widgets.extend(states)
+        self.sent.append(states)
         self.socket.send(message.SerializeToString())
         self.elements = []
         while True:
@@ -83,6 +86,10 @@ class Tab:
             body = getattr(getattr(element, kind), "body", "")
             shown.append(body if isinstance(body, str) else "")
         return "\n".join(shown)
+
+    def said(self) -> str:
+        """The same as people read it."""
+        return self.texts().replace("\\", "").replace("*", "")
 
     def grid(self) -> Any:
         """The grid's element."""

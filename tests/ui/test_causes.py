@@ -9,15 +9,18 @@ from urllib.parse import quote_plus, urlsplit
 from playwright.sync_api import Locator, expect
 from sqlalchemy import select, update
 
+from synchist import hints
+from synchist.accounts import Principal
 from synchist.causes import State
 from synchist.db.engine import reading, writing
 from synchist.db.types import utc_now
 from synchist.entities import INVOICE_PAYMENTS, INVOICES
+from synchist.hints import Subject
 from synchist.ui.causes_page import PAGE
 from synchist.ui.wording import moment
 from tests.conftest import configured
 from tests.ui.desk import Desk
-from tests.ui.stage import COMPLETE, FAILED, PENDING, Stage, Staged
+from tests.ui.stage import COMPLETE, FAILED, PENDING, Stage, Staged, listing
 
 ENTITIES = r"invoice|invoice payment|bill|bill payment"
 MONEY = r"-?[\d,.]+ [A-Z]{3}"
@@ -451,3 +454,55 @@ def test_a_cause_of_one_record_is_sent_back_without_a_fix(analyst_desk: Desk, se
     desk.apply()
     assert stage.latest.reason is None
     assert stage.statuses([record]) == [PENDING]
+
+
+# ---------------------------------------------------------------- hints of the team
+
+HINT = "Ask **Dana** <img src=x onerror=alert(1)> :red[x] $x$\nThey are Fernhill Baking LLC"
+
+
+def test_a_hint_is_written_on_causes_and_changed_in_a_record(desk: Desk, served: str) -> None:
+    error = 'Invalid reference to QuickBooks Customer "Fernhill Bakery" in the Invoice'
+    (record,) = Stage(served).failed(INVOICES, 1, error)
+    name = Subject(named="Fernhill Bakery")
+    desk.sign_in("Controller")
+    desk.settle()
+    desk.open_causes()
+    desk.search("Fernhill Bakery")
+    groups(desk).get_by_role("button", name="What to do").click()
+    said = desk.page.get_by_test_id("stPopoverBody")
+    desk.click("Write a hint for “Fernhill Bakery”")
+    said.get_by_label("Hint for “Fernhill Bakery”").fill(HINT)
+    desk.click("Save hint")
+    expect(said).to_contain_text("Hint of your team for “Fernhill Bakery” · Cora Bell")
+    expect(said.get_by_text(HINT, exact=True)).to_be_visible()
+    desk.page.keyboard.press("Escape")
+    desk.search("fernhill baking")  # stands in the hint alone
+    (card,) = cards(desk)
+    assert "Fernhill Bakery" in card.title
+    assert "Hint of your team" in card.text
+
+    desk.open(listing([record]))
+    drawer = desk.open_record(0)
+    expect(drawer.get_by_text(HINT, exact=True)).to_be_visible()
+    assert desk.page.locator("img[src=x], .katex").count() == 0
+    drawer.get_by_role("button", name="Change").click()
+    desk.settle()
+    field = drawer.get_by_label("Hint for “Fernhill Bakery”")
+    expect(field).to_have_value(HINT)
+    with configured(served):
+        with reading() as connection:
+            (first,) = hints.history(connection, name)
+        hints.write(Principal.command_line("Olga"), name, "Ask Olga", first.id)
+    field.fill("Ask Dana or Olga")
+    desk.click("Save hint")
+    expect(drawer).to_contain_text("Meanwhile cli:Olga has written “Ask Olga”.")
+    expect(field).to_have_value("Ask Dana or Olga")
+    desk.click("Save hint")
+    expect(drawer).to_contain_text("Cora Bell")
+    expect(field).to_have_count(0)
+    drawer.get_by_text("Earlier").click()
+    expect(drawer.get_by_text("Ask Olga", exact=True)).to_be_visible()
+    with configured(served), reading() as connection:
+        texts = [one.text for one in hints.history(connection, name)]
+    assert texts == ["Ask Dana or Olga", "Ask Olga", HINT]

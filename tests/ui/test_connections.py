@@ -55,8 +55,8 @@ def facts(served: str, name: str) -> Facts:
 
 
 def card(desk: Desk, name: str) -> Locator:
-    block = desk.page.get_by_test_id("stVerticalBlock")
-    return block.filter(has_text=name).filter(has_not=block)
+    block = desk.page.get_by_test_id("stVerticalBlock").filter(has_text=name)
+    return block.filter(has_not=block)
 
 
 def said(place: Locator) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.conftest import started
 from tests.ui.desk import Desk
 
 
 @pytest.fixture(scope="module")
-def served(served: str) -> Iterator[str]:
-    """The demo behind a server that asks for the count above two records."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYNCHIST_TYPED_CONFIRMATION_ABOVE", "2")
-        yield served
+def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that asks for the count above two records."""
+    output = tmp_path_factory.mktemp("server") / "output.txt"
+    with started(served, output, SYNCHIST_TYPED_CONFIRMATION_ABOVE="2") as address:
+        yield address
 
 
 def test_many_records_are_confirmed_by_typing_how_many(analyst_desk: Desk) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from synchist.entities import BILLS
+from tests.conftest import started
 from tests.ui.desk import Desk
 from tests.ui.stage import FAILED, Stage, listing
 
@@ -13,11 +14,11 @@ NAMED = 'Invalid reference to QuickBooks Customer "Limit Foods" in the Invoice'
 
 
 @pytest.fixture(scope="module")
-def served(served: str) -> Iterator[str]:
-    """The demo behind a server that changes two records at a time, at most."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYNCHIST_MAX_RECORDS_PER_OPERATION", "2")
-        yield served
+def server(served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that changes two records at a time, at most."""
+    output = tmp_path_factory.mktemp("server") / "output.txt"
+    with started(served, output, SYNCHIST_MAX_RECORDS_PER_OPERATION="2") as address:
+        yield address
 
 
 def test_a_list_says_how_many_there_may_be(analyst_desk: Desk, served: str) -> None:

@@ -24,7 +24,7 @@ from synchist.demo import make_demo
 from synchist.roles import Role
 from synchist.web.gate import Gate
 from synchist.web.start import ROUTES
-from tests.conftest import Database
+from tests.conftest import Database, owned
 
 OPERATOR = Principal.command_line("operator")
 PASSWORD = "correct horse battery"
@@ -62,11 +62,28 @@ def app() -> Starlette:
 @pytest.fixture
 def people(database: Database) -> None:
     """Ana may see the history, Vic may see but not export it, Bob has no role."""
-    roles: dict[str, tuple[Role, ...]] = {
-        "ana": (Role.ACCOUNTING_SYNC,),
-        "vic": (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT),
-        "bob": (),
-    }
+    _add(
+        {
+            "ana": (Role.ACCOUNTING_SYNC,),
+            "vic": (Role.ACCOUNTING_SYNC, Role.HIDE_EXPORT),
+            "bob": (),
+        }
+    )
+
+
+@pytest.fixture
+def overseers(people: None) -> None:
+    """And Otto audits, Nora administers, Max does both."""
+    _add(
+        {
+            "otto": (Role.AUDIT,),
+            "nora": (Role.ADMINISTRATOR,),
+            "max": (Role.AUDIT, Role.ADMINISTRATOR),
+        }
+    )
+
+
+def _add(roles: dict[str, tuple[Role, ...]]) -> None:
     for login, held in roles.items():
         accounts.add_account(OPERATOR, login, f"{login.title()} Example", PASSWORD)
         for role in held:
@@ -75,7 +92,8 @@ def people(database: Database) -> None:
 
 @pytest.fixture
 def demo(database: Database) -> None:
-    make_demo(records=20)
+    with owned():
+        make_demo(records=20)
 
 
 @pytest.fixture

@@ -104,6 +104,66 @@ def test_a_signed_in_user_without_the_role_is_sent_away_and_recorded(
     assert events("denied") == [("Bob Example", f"open {page.partition('?')[0]}")]
 
 
+OWN_PAGES = {
+    "/audit": {"otto", "max"},
+    "/audit/": {"otto", "max"},
+    "/audit/_stcore/host-config": {"otto", "max"},
+    "/accounts": {"nora", "max"},
+    "/audits": {"ana"},
+    "/invoices": {"ana"},
+    "/export/invoices.xlsx/audit.xlsx": {"ana"},
+    "/_stcore/upload_file/no-such-session/1": {"ana"},
+    "/media/abc.png": {"ana", "otto", "nora", "max"},
+    "/_stcore/host-config": {"ana", "otto", "nora", "max"},
+}
+
+
+def test_each_role_opens_its_own_pages(overseers: None, browse: Browse) -> None:
+    everybody = {who: browse(who) for who in ("ana", "otto", "nora", "max", "bob")}
+    for path, who in OWN_PAGES.items():
+        let_in = {one for one, it in everybody.items() if it.get(path).status_code == 200}
+        assert let_in == who, path
+
+
+def test_the_root_leads_to_the_page_that_somebody_has(
+    overseers: None, browse: Browse, events: Events
+) -> None:
+    for who, page in {"otto": "/audit", "nora": "/accounts", "max": "/audit"}.items():
+        browser = browse(who)
+        for start in ("/", "/?x=1", "/sign-in", "/sign-in?next=/"):
+            answer = browser.get(start, follow_redirects=True)
+            assert answer.json()["path"] == page
+    assert events("denied") == []
+
+
+@pytest.mark.parametrize(
+    ("who", "page", "words"),
+    [
+        (
+            "ana",
+            "/audit?audit_range=All",
+            "the audit log. Ask an administrator for the role Audit.",
+        ),
+        ("ana", "/accounts", "the accounts. Ask an administrator for the role Administrator."),
+        ("otto", "/bills", "the sync history. Ask an administrator for the role Accounting Sync."),
+        ("otto", "/%61ccounts", "the accounts. Ask an administrator for the role Administrator."),
+        ("nora", "/export/audit.xlsx", "the audit log. Ask an administrator for the role Audit."),
+    ],
+)
+def test_what_is_missing_is_named_and_recorded(
+    overseers: None, browse: Browse, events: Events, who: str, page: str, words: str
+) -> None:
+    browser = browse(who)
+    answer = browser.get(page)
+    assert (answer.status_code, answer.content) == (303, b"")
+    said = browser.get(answer.headers["location"])
+    assert said.status_code == 200
+    assert f"{who.title()} Example is signed in but has no access to {words}" in said.text
+    assert 'href="/"' in said.text  # to what they do have
+    path = page.partition("?")[0].replace("%61", "a")
+    assert events("denied") == [(f"{who.title()} Example", f"open {path}")]
+
+
 def test_a_revoked_role_counts_at_the_next_request(people: None, browse: Browse) -> None:
     ana = browse("ana")
     assert ana.get("/invoices").status_code == 200
@@ -212,13 +272,14 @@ def close_code(browse: Browse, path: str = STREAM, login: str | None = "ana", **
 
 
 def test_a_websocket_needs_a_session_and_the_role(
-    people: None, browse: Browse, events: Events
+    overseers: None, browse: Browse, events: Events
 ) -> None:
     assert close_code(browse, login=None) == 4401
     assert close_code(browse, login="bob") == 4403
     assert events("denied") == [("Bob Example", f"open {STREAM}")]
-    with browse("ana").websocket_connect(SOCKET) as socket:
-        assert socket.receive_json()
+    for who in ("ana", "otto", "nora"):  # each page asks for its own role
+        with browse(who).websocket_connect(SOCKET) as socket:
+            assert socket.receive_json()
 
 
 @pytest.mark.parametrize(

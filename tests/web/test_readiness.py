@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from synchist.db.engine import writing
-from tests.conftest import Database
+from tests.conftest import Database, owned
 from tests.web.conftest import Browse
 
 
@@ -17,7 +17,7 @@ def test_a_prepared_database_is_ready(database: Database, browse: Browse) -> Non
 def test_a_database_that_would_not_keep_the_history_is_not(
     database: Database, browse: Browse
 ) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         if database.dialect == "postgresql":
             connection.execute(text("ALTER TABLE invoice DISABLE TRIGGER c_append_changed"))
         else:
@@ -27,13 +27,13 @@ def test_a_database_that_would_not_keep_the_history_is_not(
 
 
 def test_a_database_that_is_behind_is_not(database: Database, browse: Browse) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     answer = browse().get("/readyz")
     assert (answer.status_code, answer.text) == (503, "not ready")
 
 
 def test_an_unknown_revision_is_not(database: Database, browse: Browse) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
     assert browse().get("/readyz").status_code == 503

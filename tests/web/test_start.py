@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from streamlit import config
 from streamlit.web.server.app_discovery import discover_asgi_app
+from structlog.testing import capture_logs
 
 from synchist.db.engine import writing
 from synchist.web.start import (
@@ -18,8 +19,9 @@ from synchist.web.start import (
     NotHardened,
     check_exposure,
     check_hardening,
+    warn_of_an_owner,
 )
-from tests.conftest import Database
+from tests.conftest import Database, owned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +83,16 @@ def test_another_database_may_be_served_anywhere(
     check_exposure()
 
 
+def test_an_owner_is_warned_of_once(database: Database) -> None:
+    """A small installation may have but one role, and is told what that means."""
+    with owned(), capture_logs() as logged:
+        warn_of_an_owner()
+    assert [one["log_level"] for one in logged] == ["warning"] * (database.dialect == "postgresql")
+    with capture_logs() as logged:
+        warn_of_an_owner()
+    assert logged == []
+
+
 def test_streamlit_finds_the_app() -> None:
     assert discover_asgi_app(ROOT / "app.py").import_string == "app:app"
 
@@ -101,7 +113,7 @@ def start(**variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_it_refuses_to_start_on_a_database_that_is_behind(database: Database) -> None:
-    with writing() as connection:
+    with owned(), writing() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     refused = start()
     assert refused.returncode != 0

@@ -1,0 +1,5 @@
+"""Audit: who did what, and when."""
+
+from synchist.ui import audit_page
+
+audit_page.show()
