@@ -115,6 +115,22 @@ class Desk:
         before = takewhile(lambda column: column.key != key, entity.shown(SyncStatus.FAILED))
         self._at(SELECT_WIDTH + sum(column.width for column in before) + 20, row)
 
+    def scroll(self, rows: int) -> None:
+        """Bring the row that stands so far down to the top of the grid."""
+        self.page.mouse.wheel(0, rows * ROW_HEIGHT)
+        scroller = self.page.get_by_test_id("stDataFrame").locator(".dvn-scroller")
+        expect(scroller).to_have_js_property("scrollTop", rows * ROW_HEIGHT)
+
+    def write(self, text: str) -> None:
+        """Put text into the cell that was pointed at. The browser fetches the code of the field
+        when it first needs it: what is typed before that is lost."""
+        self.page.keyboard.press("Enter")
+        field = self.page.locator("textarea.gdg-input")
+        field.fill(text)
+        field.press("Enter")
+        expect(field).to_have_count(0)
+        self.settle()
+
     def open_record(self, row: int) -> Locator:
         """Click the number of a row; the drawer that opens."""
         self._at(100, row)
