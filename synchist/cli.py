@@ -27,7 +27,6 @@ from synchist import (
     diagnosis,
     digest,
     export,
-    loading,
     problems,
     queries,
     sealing,
@@ -42,6 +41,7 @@ from synchist.diagnosis import ANY, SYSTEMS, Diagnosis, diagnose
 from synchist.entities import BY_KEY, ENTITIES, Entity
 from synchist.errors import SynchistError
 from synchist.filters import EARLIEST, Filters, Window, today
+from synchist.loading import records as loading
 from synchist.reconciliation.reading import read as read_report
 from synchist.reconciliation.report import Unmapped, exact
 from synchist.roles import Role

@@ -21,7 +21,7 @@ from sqlalchemy import func, select, update
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
-from synchist import accounts, audit, digest, export, hints, loading, queries, receipts, triage
+from synchist import accounts, audit, digest, export, hints, queries, receipts, triage
 from synchist.accounts import NotAllowed, NotSignedIn, Principal, viewing
 from synchist.closed_books import set_lock_date
 from synchist.closing import signing
@@ -33,6 +33,7 @@ from synchist.db.types import utc_now
 from synchist.entities import BILLS, INVOICES
 from synchist.filters import Filters, today
 from synchist.history import load_record
+from synchist.loading import records as loading
 from synchist.reconciliation import decisions, saved, workbook
 from synchist.reconciliation.mappings import remember
 from synchist.reconciliation.matching import Bucket, Scope

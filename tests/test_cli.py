@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import func, make_url, select, text
 
-from synchist import accounts, cli, export, loading
+from synchist import accounts, cli, export
 from synchist.accounts import SignInFailed
 from synchist.cli import main
 from synchist.db.engine import reading, writing
@@ -28,6 +28,7 @@ from synchist.db.tables import ENTITY_TABLES, access_event, account, invoice, or
 from synchist.db.triggers import broken_triggers
 from synchist.entities import BY_SLUG, ENTITIES, INVOICES, Entity
 from synchist.filters import NOBODY, Filters, Window, today
+from synchist.loading import records as loading
 from synchist.roles import Role
 from synchist.statuses import SyncStatus
 from tests.conftest import ROOT, SQLITE, Database, configured, owned

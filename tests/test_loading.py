@@ -33,7 +33,7 @@ from synchist.db.tables import (
 from synchist.db.types import utc_now
 from synchist.entities import BILL_PAYMENTS, BILLS, ENTITIES, INVOICE_PAYMENTS, INVOICES, Entity
 from synchist.filters import Filters, Window
-from synchist.loading import (
+from synchist.loading.records import (
     DemoNotLoadable,
     Refusal,
     Report,

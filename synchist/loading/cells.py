@@ -34,11 +34,6 @@ class Refused(Exception):
     """Why a row is not loaded; caught where rows are checked, and listed."""
 
 
-def is_blank(cell: Any) -> bool:
-    """Whether a cell says nothing."""
-    return cell is None or (isinstance(cell, str) and not cell.strip())
-
-
 def quoted(cell: Any) -> str:
     """A cell as a reason cites it."""
     text = str(cell)

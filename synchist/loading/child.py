@@ -6,8 +6,7 @@ from typing import Any
 
 from synchist.child import UnreadableFile, ask, serve
 from synchist.loading import files
-from synchist.loading.cells import is_blank
-from synchist.loading.files import Line
+from synchist.loading.files import Line, is_blank
 
 MOST_COLUMNS = 100
 

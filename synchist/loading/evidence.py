@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synchist.loading.cells import Refused, as_money, as_text, is_blank, quoted
-from synchist.loading.files import Line
+from synchist.loading.cells import Refused, as_money, as_text, quoted
+from synchist.loading.files import Line, is_blank
 from synchist.status_changes import LONGEST_REFERENCE, Evidence
 
 HEADERS = ("number", "reference", "amount")

@@ -14,12 +14,16 @@ from zipfile import BadZipFile
 import openpyxl
 
 from synchist.child import UnreadableFile
-from synchist.loading.cells import is_blank
 
 MOST_ROWS = 200_000
 
 Line: TypeAlias = tuple[int, Sequence[Any]]
 """The number of a line that is not blank, and its cells."""
+
+
+def is_blank(cell: Any) -> bool:
+    """Whether a cell says nothing."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def read(path: Path) -> list[Line]:

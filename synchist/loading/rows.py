@@ -21,9 +21,9 @@ from synchist.loading.cells import (
     as_money,
     as_status,
     as_text,
-    is_blank,
     quoted,
 )
+from synchist.loading.files import is_blank
 from synchist.statuses import SyncStatus
 
 _OTHERS = ("id", "outcome_at", "closed_reason", "version", "last_operation_id", "problem_id")

@@ -10,7 +10,7 @@ from synchist.db.engine import DatabaseUnavailable, reading
 from synchist.db.tables import invoice, operation, sync_event
 from synchist.demo import make_demo
 from synchist.entities import INVOICES
-from synchist.loading import load, template
+from synchist.loading.records import load, template
 from synchist.roles import Role
 from tests.conftest import POSTGRESQL, Database, configured, owned, sign_in
 from tests.soak.commits import cut_commits
