@@ -165,10 +165,12 @@ def test_all_numbers_of_a_page_agree_with_its_rows(
     chance = Random(entity.key)
     found = 0
     with reading() as connection:
-        for _ in range(50):
+        for number in range(50):
             filters = some_filters(entity, chance)
             frame = queries.load(connection, entity, filters)
             found += len(frame) > 0
+            if frame.empty and number % 3:
+                continue  # most find nothing; of these, a third will do
             assert set(frame["sync_status"]) <= {filters.status}
             expected = Total(len(frame), sums(frame))
             assert queries.total(connection, entity, filters) == expected, filters

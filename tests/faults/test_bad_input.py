@@ -1,6 +1,6 @@
 """What no page of ours sends: one plain sentence each, nothing lost and nothing given away.
 
-Beside it: `tests/ui/test_lists.py` (tampered addresses, hostile error texts in a browser),
+Beside it: `tests/ui/test_lists.py` (more tampered addresses, hostile error texts in a browser),
 `tests/ui/test_forged.py` (ticks of records that are not there, a stale page), `test_sqlite.py`
 (a locked or missing database) and `tests/test_export.py` (formulas).
 """
@@ -93,7 +93,9 @@ def test_a_tampered_address_of_a_page(product: Product) -> None:
             assert HTML not in tab.texts()
 
 
-@pytest.mark.parametrize("number", ["-1", "0", "1e9", "9" * 40, SQL, HTML, "١", "1\x00", ""])
+@pytest.mark.parametrize(
+    "number", ["-1", "0", "999999999", "1e9", "9" * 40, SQL, HTML, "١", "1\x00", ""]
+)
 @pytest.mark.parametrize("entity", ["invoices", "invoice", SQL, ""])
 def test_a_tampered_address_of_a_record(product: Product, entity: str, number: str) -> None:
     query = urlencode({"entity": entity, "id": number})
