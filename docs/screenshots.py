@@ -24,6 +24,14 @@ PICTURES = {
     "causes": "/causes",
     "connections": "/connections",
 }
+OVERSIGHT = {
+    "Auditor": ("audit", "/audit"),
+    "Administrator": (
+        "accounts",
+        "/accounts?accounts_account=Ana+Lytle+%28demo+analyst%29+%28analyst%29",
+    ),
+}
+"""Pages that only somebody else may open."""
 
 
 @contextmanager
@@ -90,18 +98,25 @@ def main() -> None:
                 viewport={"width": 1366, "height": 768}, color_scheme=scheme
             )
             page = context.new_page()
+
+            def take(name: str, path: str, page: Page = page, scheme: str = scheme) -> None:
+                page.goto(address + path)
+                settle(page)
+                page.screenshot(path=HERE / f"{name}-{scheme}.png")
+
             page.goto(f"{address}/sign-in")
             page.screenshot(path=HERE / f"sign-in-{scheme}.png")
             page.get_by_role("button", name="Continue as Analyst").click()
             for name, path in PICTURES.items():
-                page.goto(address + path)
-                settle(page)
-                page.screenshot(path=HERE / f"{name}-{scheme}.png")
+                take(name, path)
             if scheme == "light":
                 retry(page, address, environment)
-            page.goto(f"{address}/operations")
-            settle(page)
-            page.screenshot(path=HERE / f"operations-{scheme}.png")
+            take("operations", "/operations")
+            for who, (name, path) in OVERSIGHT.items():
+                context.clear_cookies()
+                page.goto(f"{address}/sign-in")
+                page.get_by_role("button", name=f"Continue as {who}").click()
+                take(name, path)
             context.close()
         browser.close()
 

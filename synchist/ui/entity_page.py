@@ -50,8 +50,8 @@ class Loaded:
 
 
 def show(entity: Entity) -> None:
-    """Draw the page of one entity: the grid as soon as its rows are there, then what has to be
-    counted."""
+    """Draw the page of one entity: the grid as soon as its rows are there, then the receipt of the
+    last change, then what has to be counted."""
     owners.must_load(entity)  # as it does now
     with viewer.reading(f"open {entity.title}") as (connection, actor):
         choices, team = queries.choices(connection, entity), people(connection)
@@ -77,13 +77,14 @@ def show(entity: Entity) -> None:
         )
         with body:
             _list(connection, entity, filters, loaded)
+        if filters.as_of is None:
+            # After the grid, since it looks into the history of up to 10,000 records, and before
+            # the counting: whoever has just changed some waits for it.
+            with receipt:
+                receipt_view.show_read(connection, actor, entity)
         _headline(headline, entity, filters, loaded.counts())
         with footer:
             _paging(entity, loaded.counts().total.count, place)
-    if filters.as_of:
-        return
-    with receipt:  # last, since it looks into the history of up to 10,000 records
-        receipt_view.show_latest(actor, entity)
 
 
 def _place(entity: Entity) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import streamlit as st
+from sqlalchemy import Connection
 
 from synchist import receipts
 from synchist.accounts import Actor
@@ -72,13 +73,18 @@ def one_since(since: Since) -> str:
 
 
 def show_latest(actor: Actor, entity: Entity | None = None) -> None:
+    """`show_read` in a transaction of its own."""
+    with viewer.reading("read the last receipt") as (connection, _):
+        show_read(connection, actor, entity)
+
+
+def show_read(connection: Connection, actor: Actor, entity: Entity | None = None) -> None:
     """The viewer's own last operation, until it is put away; on an entity's page only where it
     was about that entity. Read from the history, so that it is there after a reload as well."""
-    with viewer.reading("read the last receipt") as (connection, _):
-        mine = receipts.latest_id(connection, actor.id, utc_now() - RECENT)
-        if mine is None or st.session_state.get(PUT_AWAY) == mine:
-            return
-        receipt = receipts.receipt(connection, mine)
+    mine = receipts.latest_id(connection, actor.id, utc_now() - RECENT)
+    if mine is None or st.session_state.get(PUT_AWAY) == mine:
+        return
+    receipt = receipts.receipt(connection, mine)
     about = {*receipt.applied_to, *(item.entity for item in receipt.untouched)}
     if entity is not None and entity.key not in about:
         return
