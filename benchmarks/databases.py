@@ -79,10 +79,10 @@ def database(kind: str, records: int) -> Database:
             label = f"Making {records:,} records on {found.name} (once)"
             with click.progressbar(length=records, label=label) as bar:
                 make_demo(records, progress=lambda done, _all: bar.update(done - bar.pos))
-        _settle(found)
     with configured(found):
         upgrade()
         problems.rediagnose()  # nothing that the server would do beside what is measured
+    _settle(found)
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Column, Connection, create_engine
 from synchist.db import prepare
 from synchist.db.engine import DatabaseUnavailable, NotGranted, reading, writing
 from synchist.db.grants import GrantsMissing, grants_script
-from synchist.db.tables import metadata
+from synchist.db.tables import ENTITY_TABLES, metadata
 from synchist.db.triggers import broken_triggers, install_triggers
 from tests.conftest import POSTGRESQL, ROOT, SQLITE, Database, configured, owned
 from tests.invariants import violations
@@ -84,6 +84,14 @@ def test_migrated_and_declared_schema_are_the_same(database: Database) -> None:
     with owned(), writing() as connection:
         assert migrated == declared(connection)
         connection.rollback()
+
+
+@only_postgresql
+def test_records_are_vacuumed_often(database: Database) -> None:
+    options = "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"
+    with reading() as connection:
+        found = dict(connection.exec_driver_sql(options).tuples().all())
+    assert found == {one.name: ["autovacuum_vacuum_scale_factor=0.02"] for one in ENTITY_TABLES}
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")

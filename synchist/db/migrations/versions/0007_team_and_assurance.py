@@ -160,8 +160,17 @@ def _seals() -> None:
     )
 
 
+def _vacuumed_often() -> None:
+    """Counts read an index alone only where PostgreSQL has seen that a page holds no old rows. It
+    looks when a fifth of a table has changed: with a million records, not for weeks."""
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("invoice", "invoice_payment", "bill", "bill_payment"):
+            op.execute(f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02)")
+
+
 def upgrade() -> None:
     _triage()
     _hints()
     _seals()
+    _vacuumed_often()
     install_triggers(op.get_bind())
