@@ -1,6 +1,8 @@
 """Hints of the team: written, changed, taken away; nothing of it is ever lost."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
 
 import pytest
 from sqlalchemy import event, func, select
@@ -139,18 +141,24 @@ def test_nobody_writes_over_what_they_have_not_seen(database: Database, dana: Pr
     assert len(history(NAME)) == 4
 
 
-def test_of_two_authors_at_once_one_is_told_of_the_other(dana: Principal) -> None:
-    def attempt(text: str) -> str:
+def test_of_authors_at_once_all_but_one_are_told_of_the_other(dana: Principal) -> None:
+    start = Barrier(4)
+
+    def attempt(subject: Subject, text: str) -> str:
+        start.wait()
         try:
-            hints.write(dana, NAME, text, 0)
+            hints.write(dana, subject, text, 0)
         except HintChanged:
             return "told"
         return "written"
 
     with ThreadPoolExecutor(4) as pool:
-        done = sorted(pool.map(attempt, ["One", "Two", "Three", "Four"]))
-    assert done == ["told", "told", "told", "written"]
-    assert len(history(NAME)) == 1
+        for turn in range(8):
+            subject = Subject(named=f"Norte Produce {turn}")
+            texts = ["One", "Two", "Three", "Four"]
+            done = sorted(pool.map(partial(attempt, subject), texts))
+            assert done == ["told", "told", "told", "written"]
+            assert len(history(subject)) == 1
 
 
 # ---------------------------------------------------------------- what is refused
