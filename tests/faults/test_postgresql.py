@@ -101,10 +101,16 @@ def test_a_server_that_stops_and_comes_back(product: Product, postgresql: Server
 
 
 def test_a_restart_while_nobody_looks_is_not_noticed(product: Product, postgresql: Server) -> None:
-    with product.browser() as browser, product.tab() as tab:
+    """Neither by the server, whose own thread may have found out before the page does, nor here,
+    where nobody else looks."""
+    with product.browser() as browser, product.tab() as tab, configured(product.url):
         tab.run()
+        with reading():
+            pass
         postgresql.stop()
         postgresql.start()
+        with reading() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
         tab.run()
         assert LISTED.search(tab.said)
         assert browser.get("/export/invoices.xlsx").status_code == 200

@@ -318,6 +318,7 @@ def test_floats_are_what_excel_shows() -> None:
         *((line, None) for line in ("May", "March Freight", "May 2026 Freight", "Ashgrove 2026")),
         *((line, None) for line in ("Last month", "Since March 1, 2026", "", "Feb 30, 2026")),
         ("March 31, 2026 - March 1, 2026", None),
+        ("As of March 31, 2026" + " " * 100, None),  # whatever is that long is a text
         ("Thursday, October 1, 2026 09:12 AM GMT-04:00", None),
     ],
 )
