@@ -17,12 +17,12 @@ from playwright.sync_api import Page, sync_playwright
 HERE = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PICTURES = {
-    "overview": "/",
     "invoices": "/invoices",
     "partial": "/invoices?invoices_status=Complete&invoices_range=All+dates&invoices_differs=true",
     "record": "/record?entity=invoices&id=100",
     "causes": "/causes",
     "connections": "/connections",
+    "overview": "/",  # last, once the server has counted the past days
 }
 OVERSIGHT = {
     "Auditor": ("audit", "/audit"),

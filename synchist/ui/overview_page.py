@@ -104,7 +104,7 @@ def _development(now: Total, ends: Sequence[Total | None]) -> None:
     ]
     counts = [end.count for end in ends if end is not None]
     whole = len(counts) == len(ends)
-    st.caption("  \n".join(lines if whole else [*lines, "Past days: not counted yet"]))
+    st.caption("  \n".join(lines if whole else [*lines, "Past days follow"]))
     if whole:
         st.caption(_bars(counts), wrap=False)
 
