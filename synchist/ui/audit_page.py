@@ -33,10 +33,10 @@ def show() -> None:
         found = audit.load(connection, asked, rows + 1)
         # Events of records are too many to be counted each time that somebody looks.
         number = None if asked.records else audit.count(connection, asked)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(_how_many(len(found), rows, number), width="content")
-        st.space("stretch")
+    with st.container(horizontal=True, horizontal_alignment="right"):
         _take_away(asked, actor, found.empty)
+    # A line between the button and the grid, whose own tools come up above it.
+    st.caption(_how_many(len(found), rows, number))
     if found.empty:
         st.info("Nothing matches. Choose other days, or take a filter away.")
         return
