@@ -2,10 +2,9 @@
 
 import statistics
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from itertools import cycle
-from threading import Event, Thread
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -94,27 +93,15 @@ def _beside_sealing(one: Timing) -> Timing:
     stretch = _stretch(one)
 
     def timing() -> float:
-        with _sealed_as_by_the_server():
+        with companion.beside(_seal_as_the_server):
             return stretch()
 
     return timing
 
 
-@contextmanager
-def _sealed_as_by_the_server() -> Iterator[None]:
+def _seal_as_the_server(stop: Event) -> None:
     """What the server does while there is more to seal than it may seal at once."""
-    stop = Event()
-
-    def keep_on() -> None:
-        sealer = sealing.Sealer()
-        while not stop.is_set():
-            companion._seal(sealer, stop)
-            stop.wait(companion.PAUSE_SECONDS)
-
-    thread = Thread(target=keep_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    sealer = sealing.Sealer()
+    while not stop.is_set():
+        companion._seal(sealer, stop)
+        stop.wait(companion.PAUSE_SECONDS)

@@ -2,8 +2,8 @@
 sees when closed books are open again, counts what was open at the end of each day, and seals the
 history."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from secrets import token_hex
 from threading import Event, Thread
 from time import monotonic
@@ -33,11 +33,16 @@ SEALING_SECONDS = 0.1
 works in the same process waits for it."""
 
 
-@contextmanager
-def at_work() -> Iterator[None]:
+def at_work() -> AbstractContextManager[None]:
     """A thread that keeps up with the jobs for as long as the server runs."""
+    return beside(_keep_up)
+
+
+@contextmanager
+def beside(work: Callable[[Event], None]) -> Iterator[None]:
+    """A thread that works until it is told to stop, at the end."""
     stop = Event()
-    thread = Thread(target=_keep_up, args=(stop,), name="companion", daemon=True)
+    thread = Thread(target=work, args=(stop,), name="companion", daemon=True)
     thread.start()
     try:
         yield
